@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the glue share: the module record, its configuration and what it remembers of a request.
+ * Layer: glue (the files that know httpd). */
+#ifndef MOD_UDSROUTE_H
+#define MOD_UDSROUTE_H
+
+#include "mod_udsroute/udr_member.h"
+
+#include <httpd.h>
+
+#include <apr_hash.h>
+#include <http_config.h>
+#include <http_log.h>
+
+/* The number of a message: every WARNING and above has one, once, and docs/messages.md lists it. */
+#define UDRNO(number) "UDR" #number ": "
+
+/* Declares the module, too: LogLevel udsroute:… is what its messages go by. */
+APLOG_USE_MODULE(udsroute);
+
+/* The handler that routed requests get. */
+#define UDR_HANDLER "udsroute"
+
+/* SetHandler "udsroute:unix:…|http://…" begins so. */
+#define UDR_HANDLER_PREFIX "udsroute:"
+
+/* What a path maps to. Made when the configuration is read, never changed. */
+typedef struct udr_route_t {
+    const char *path;        /* the prefix, or the regular expression as written */
+    const ap_regex_t *regex; /* UDSRouteMatch; NULL: a prefix */
+    udr_member_t *member;    /* NULL: "!", this path is not routed */
+    bool is_raw;             /* nocanon */
+    bool is_interpolated;    /* ${NAME} in the target's path comes from the request's environment */
+} udr_route_t;
+
+typedef enum udr_via_t { UDR_VIA_UNSET, UDR_VIA_OFF, UDR_VIA_ON, UDR_VIA_FULL, UDR_VIA_BLOCK } udr_via_t;
+
+/* Of a server. Unset: -1, UDR_VIA_UNSET. */
+typedef struct udr_server_config_t {
+    apr_array_header_t *routes;  /* udr_route_t *: in the order of the configuration, a virtual host's own first */
+    apr_array_header_t *members; /* udr_member_t *: of this server's own lines */
+    apr_hash_t *handlers;        /* SetHandler's value in lower case (as httpd gives it to us) → udr_member_t * */
+    apr_interval_time_t timeout; /* UDSTimeout */
+    udr_via_t via;               /* UDSVia */
+} udr_server_config_t;
+
+/* One line of UDSRouteReverse and its kin: `from` at the beginning is replaced by `to`. */
+typedef struct udr_rewrite_t {
+    const char *from;
+    const char *to;
+} udr_rewrite_t;
+
+/* Of a directory or location. Switches: -1 unset. */
+typedef struct udr_dir_config_t {
+    const udr_route_t *route;           /* UDSRoute in a <Location> */
+    apr_array_header_t *urls;           /* udr_rewrite_t: UDSRouteReverse */
+    apr_array_header_t *cookie_domains; /* udr_rewrite_t */
+    apr_array_header_t *cookie_paths;   /* udr_rewrite_t */
+    int preserve_host;
+    int add_headers;
+    int error_override;
+    const apr_array_header_t *override_codes; /* int; NULL: every 4xx and 5xx */
+} udr_dir_config_t;
+
+/* What translate_name has found for a request; in r->request_config. */
+typedef struct udr_match_t {
+    udr_member_t *member;
+    const char *target; /* the request target to send: path and query, encoded */
+} udr_match_t;
+
+static inline udr_server_config_t *udr_server_config(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &udsroute_module);
+}
+
+static inline udr_dir_config_t *udr_dir_config(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &udsroute_module);
+}
+
+static inline udr_match_t *udr_match_get(const request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &udsroute_module);
+}
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/mod_udsroute_failure.h"
+#include "mod_udsroute/udr_diagnosis.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+
+#include <errno.h>
+
+/* When a client may ask again after 503: members come back within seconds or need a person. Seconds. */
+#define RETRY_AFTER "2"
+
+/* What the table can't say: text from the exchange. */
+typedef struct report_t {
+    request_rec *r;
+    const udr_member_t *member;
+    const udr_failure_t *failure;
+    const udr_client_t *client;
+} report_t;
+
+static const char *seconds(const report_t *report, apr_interval_time_t time)
+{
+    return apr_psprintf(report->r->pool, "%.3g s", (double)time / (double)APR_USEC_PER_SEC);
+}
+
+static const char *explain_request(const report_t *report)
+{
+    return report->failure->why;
+}
+
+static const char *explain_turn(const report_t *report)
+{
+    return apr_psprintf(report->r->pool, "all of its %d connections (max) were in use for %s (acquire)",
+                        report->member->settings.max, seconds(report, report->member->settings.acquire));
+}
+
+static const char *explain_connect(const report_t *report)
+{
+    return udr_diagnosis_explain(report->member->target->address, report->failure->error, report->r->pool);
+}
+
+static const char *explain_connect_timeout(const report_t *report)
+{
+    return apr_psprintf(report->r->pool, "no connection within %s (connectiontimeout): %s",
+                        seconds(report, report->member->settings.connect_timeout),
+                        udr_diagnosis_explain(report->member->target->address, EAGAIN, report->r->pool));
+}
+
+static const char *explain_peer(const report_t *report)
+{
+    return apr_psprintf(
+        report->r->pool,
+        "the process that listens there is not who peer=%s asks for, but %s: nothing was sent to it; find out "
+        "who made this socket, or correct peer=",
+        report->member->settings.peer->text, report->failure->why);
+}
+
+static const char *explain_closed(const report_t *report)
+{
+    const char *why = report->failure->why ? report->failure->why : "connection reset";
+    return apr_psprintf(report->r->pool, "%s, in step %s: see the backend's own log for why", why,
+                        udr_exchange_state_name(report->failure->state));
+}
+
+static const char *explain_response(const report_t *report)
+{
+    if (report->failure->protocol) {
+        return apr_psprintf(report->r->pool, "answers in %s, the target says %s:// (%s)", report->failure->protocol,
+                            report->member->target->scheme->name, report->failure->why);
+    }
+    return apr_psprintf(report->r->pool, "response refused: %s", report->failure->why);
+}
+
+static const char *explain_timeout(const report_t *report)
+{
+    return apr_psprintf(report->r->pool, "silent for %s (timeout) in step %s",
+                        seconds(report, report->member->settings.timeout),
+                        udr_exchange_state_name(report->failure->state));
+}
+
+static const char *explain_client_body(const report_t *report)
+{
+    return report->failure->why ? report->failure->why : "it broke off or was refused";
+}
+
+static const char *explain_client_timeout(const report_t *report)
+{
+    return apr_psprintf(report->r->pool, "it neither sent nor took anything for %s (Timeout)",
+                        seconds(report, report->r->server->timeout));
+}
+
+static const char *explain_client_gone(const report_t *report)
+{
+    return apr_psprintf(report->r->pool, "in step %s", udr_exchange_state_name(report->failure->state));
+}
+
+static const struct {
+    const char *number; /* "UDR0001: " */
+    int level;
+    int status;
+    const char *what;
+    const char *(*explain)(const report_t *report);
+} kinds[UDR_FAILURE_KINDS] = {
+    [UDR_FAILURE_REQUEST] = {UDRNO(0001), APLOG_WARNING, HTTP_BAD_REQUEST, "request can't be sent", explain_request},
+    [UDR_FAILURE_TURN] = {UDRNO(0002), APLOG_ERR, HTTP_SERVICE_UNAVAILABLE, "no free connection", explain_turn},
+    [UDR_FAILURE_SOCKET] = {UDRNO(0003), APLOG_ERR, HTTP_SERVICE_UNAVAILABLE, "can't make a socket", explain_connect},
+    [UDR_FAILURE_CONNECT] = {UDRNO(0004), APLOG_ERR, HTTP_SERVICE_UNAVAILABLE, "can't connect", explain_connect},
+    [UDR_FAILURE_CONNECT_TIMEOUT] = {UDRNO(0005), APLOG_ERR, HTTP_SERVICE_UNAVAILABLE, "can't connect",
+                                     explain_connect_timeout},
+    [UDR_FAILURE_PEER] = {UDRNO(0006), APLOG_ERR, HTTP_SERVICE_UNAVAILABLE, "connection refused by us", explain_peer},
+    [UDR_FAILURE_CLOSED] = {UDRNO(0007), APLOG_ERR, HTTP_BAD_GATEWAY, "connection closed by the member",
+                            explain_closed},
+    [UDR_FAILURE_RESPONSE] = {UDRNO(0008), APLOG_ERR, HTTP_BAD_GATEWAY, "malformed", explain_response},
+    [UDR_FAILURE_TIMEOUT] = {UDRNO(0009), APLOG_ERR, HTTP_GATEWAY_TIME_OUT, "timeout", explain_timeout},
+    [UDR_FAILURE_CLIENT_BODY] = {UDRNO(0010), APLOG_INFO, HTTP_BAD_REQUEST, "request body", explain_client_body},
+    [UDR_FAILURE_CLIENT_TIMEOUT] = {UDRNO(0011), APLOG_INFO, HTTP_REQUEST_TIME_OUT, "client timeout",
+                                    explain_client_timeout},
+    [UDR_FAILURE_CLIENT_GONE] = {UDRNO(0012), APLOG_INFO, UDR_STATUS_CLIENT_GONE, "client gone", explain_client_gone},
+};
+
+/* Who is to blame for a body that did not come whole. */
+static int body_status(const report_t *report)
+{
+    if (report->client->body_status) {
+        return report->client->body_status;
+    }
+    if (APR_STATUS_IS_TIMEUP(report->failure->error)) {
+        return HTTP_REQUEST_TIME_OUT;
+    }
+    return ap_map_http_request_error(report->failure->error, HTTP_BAD_REQUEST);
+}
+
+int udr_failure_report(request_rec *r, const udr_member_t *member, const udr_client_t *client)
+{
+    const udr_failure_t *failure = udr_exchange_failure(client->exchange);
+    report_t report = {r, member, failure, client};
+    ap_log_rerror(APLOG_MARK, kinds[failure->kind].level, failure->error, r, "%smember %s: %s: %s",
+                  kinds[failure->kind].number, member->target->text, kinds[failure->kind].what,
+                  kinds[failure->kind].explain(&report));
+    int status = failure->kind == UDR_FAILURE_CLIENT_BODY ? body_status(&report) : kinds[failure->kind].status;
+    if (status == HTTP_SERVICE_UNAVAILABLE) {
+        apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
+    }
+    return status;
+}

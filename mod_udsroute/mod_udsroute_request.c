@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/mod_udsroute_request.h"
+#include "mod_udsroute/udr_fields.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+
+#include <string.h>
+#include <strings.h>
+
+/* LimitRequestBody, where somebody has set it: its default (1 GiB) is httpd's care for files, not for what is passed
+ * on. */
+static bool is_over_limit(const request_rec *r, apr_off_t length)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    return core->limit_req_body > 0 && length > core->limit_req_body;
+}
+
+static int fill_body(udr_request_t *request, request_rec *r)
+{
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+    const char *coding = apr_table_get(r->headers_in, "Transfer-Encoding");
+    request->body = UDR_BODY_NONE;
+    if (r->main) {
+        return OK; /* a subrequest has none of its own */
+    }
+    if (coding) {
+        request->body = UDR_BODY_CHUNKED;
+    } else if (length) {
+        apr_off_t bytes;
+        if (!ap_parse_strict_length(&bytes, length)) {
+            return HTTP_BAD_REQUEST;
+        }
+        if (is_over_limit(r, bytes)) {
+            return HTTP_REQUEST_ENTITY_TOO_LARGE;
+        }
+        request->body = UDR_BODY_LENGTH;
+        request->length = (apr_uint64_t)bytes;
+        /* A filter (mod_deflate's INFLATE, say) may make it another length. */
+        if (bytes > 0 && r->input_filters != r->proto_input_filters) {
+            request->body = UDR_BODY_CHUNKED;
+        }
+    }
+    request->expect_continue = r->expecting_100 && r->proto_num >= HTTP_VERSION(1, 1) &&
+                               (request->body == UDR_BODY_CHUNKED || request->length > 0);
+    return OK;
+}
+
+static bool is_dropped(const request_rec *r, const char *name)
+{
+    /* CVE-2016-5385: CGI programs would take it for the variable HTTP_PROXY. */
+    if (strcasecmp(name, "Proxy") == 0) {
+        return true;
+    }
+    /* Used up here. */
+    if (r->user && strcasecmp(name, "Proxy-Authorization") == 0) {
+        return true;
+    }
+    /* A subrequest wants the whole thing, whatever the client has. */
+    return r->main && strncasecmp(name, "If-", 3) == 0;
+}
+
+const char *udr_request_via(request_rec *r, int major, int minor)
+{
+    udr_via_t via = udr_server_config(r->server)->via;
+    if (via != UDR_VIA_ON && via != UDR_VIA_FULL) {
+        return NULL;
+    }
+    const char *name = ap_get_server_name(r);
+    /* What the client calls us is no name of ours. */
+    if (name == r->hostname) {
+        name = r->server->server_hostname;
+    }
+    return apr_psprintf(r->pool, "%d.%d %s%s%s%s", major, minor, name, via == UDR_VIA_FULL ? " (" : "",
+                        via == UDR_VIA_FULL ? ap_get_server_banner() : "", via == UDR_VIA_FULL ? ")" : "");
+}
+
+static void add_forwarded(apr_table_t *fields, request_rec *r)
+{
+    const char *host = apr_table_get(r->headers_in, "Host");
+    apr_table_mergen(fields, "X-Forwarded-For", r->useragent_ip);
+    if (host) {
+        apr_table_mergen(fields, "X-Forwarded-Host", host);
+    }
+    apr_table_mergen(fields, "X-Forwarded-Server", r->server->server_hostname);
+}
+
+static apr_table_t *make_fields(request_rec *r)
+{
+    const apr_array_header_t *array = apr_table_elts(r->headers_in);
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
+    apr_table_t *fields = apr_table_make(r->pool, array->nelts + 4);
+    bool drops_via = udr_server_config(r->server)->via == UDR_VIA_BLOCK;
+    for (int i = 0; i < array->nelts; i++) {
+        if (!is_dropped(r, entries[i].key) && !(drops_via && strcasecmp(entries[i].key, "Via") == 0)) {
+            apr_table_addn(fields, entries[i].key, entries[i].val);
+        }
+    }
+    const char *via = udr_request_via(r, HTTP_VERSION_MAJOR(r->proto_num), HTTP_VERSION_MINOR(r->proto_num));
+    if (via) {
+        apr_table_mergen(fields, "Via", via);
+    }
+    if (udr_dir_config(r)->add_headers != 0) {
+        add_forwarded(fields, r);
+    }
+    return fields;
+}
+
+int udr_request_fill(udr_request_t *request, request_rec *r, const udr_match_t *match)
+{
+    const char *host = NULL;
+    memset(request, 0, sizeof *request);
+    request->method = r->method;
+    request->target = match->target;
+    if (udr_dir_config(r)->preserve_host > 0) {
+        host = apr_table_get(r->headers_in, "Host");
+        if (!host) {
+            host = r->server->server_hostname; /* HTTP/1.0 may come without */
+        }
+    }
+    request->host = host ? host : match->member->target->authority;
+    const char *te = apr_table_get(r->headers_in, "TE");
+    request->accepts_trailers = te && udr_fields_list_has(te, "trailers", 8);
+    int rc = fill_body(request, r);
+    if (rc == OK) {
+        request->fields = make_fields(r);
+    }
+    return rc;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/mod_udsroute_response.h"
+#include "mod_udsroute/mod_udsroute_request.h"
+#include "mod_udsroute/mod_udsroute_reverse.h"
+#include "mod_udsroute/udr_fields.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <util_filter.h>
+
+#include <string.h>
+#include <strings.h>
+
+#define TRAILERS_FILTER "UDSROUTE_TRAILERS"
+
+static bool is_named(const udr_field_t *field, const char *name)
+{
+    return strlen(name) == field->name.len && strncasecmp(field->name.ptr, name, field->name.len) == 0;
+}
+
+/* What Connection fields name, in one list; NULL when there are none. */
+static const char *connection_list(request_rec *r, udr_slice_t fields)
+{
+    const char *list = NULL;
+    udr_field_t field;
+    while (udr_http1_field_next(&fields, &field)) {
+        if (is_named(&field, "Connection")) {
+            const char *value = apr_pstrmemdup(r->pool, field.value.ptr, field.value.len);
+            list = list ? apr_pstrcat(r->pool, list, ",", value, NULL) : value;
+        }
+    }
+    return list;
+}
+
+/* Says in public terms what a field says of places. */
+static const char *in_public_terms(request_rec *r, const udr_field_t *field, const char *value)
+{
+    switch (apr_tolower(field->name.ptr[0])) {
+    case 'l':
+        return is_named(field, "Location") ? udr_reverse_url(r, value) : value;
+    case 'c':
+        return is_named(field, "Content-Location") ? udr_reverse_url(r, value) : value;
+    case 'u':
+        return is_named(field, "URI") ? udr_reverse_url(r, value) : value;
+    case 'r':
+        return is_named(field, "Refresh") ? udr_reverse_refresh(r, value) : value;
+    case 's':
+        return is_named(field, "Set-Cookie") ? udr_reverse_cookie(r, value) : value;
+    default:
+        return value;
+    }
+}
+
+/* Copies the end-to-end fields of a head into a table. Content-Type is httpd's own matter and returned. */
+static const char *copy_fields(request_rec *r, apr_table_t *table, const udr_http1_head_t *head)
+{
+    const char *content_type = NULL;
+    const char *named = connection_list(r, head->fields);
+    bool blocks_via = udr_server_config(r->server)->via == UDR_VIA_BLOCK;
+    udr_slice_t fields = head->fields;
+    udr_field_t field;
+    while (udr_http1_field_next(&fields, &field)) {
+        if (udr_fields_is_hop_by_hop(field.name.ptr, field.name.len) || is_named(&field, "Content-Length") ||
+            (named && udr_fields_list_has(named, field.name.ptr, field.name.len)) ||
+            (head->framing != UDR_HTTP1_CHUNKED && is_named(&field, "Trailer")) ||
+            (blocks_via && is_named(&field, "Via"))) {
+            continue;
+        }
+        const char *value = apr_pstrmemdup(r->pool, field.value.ptr, field.value.len);
+        if (is_named(&field, "Content-Type")) {
+            content_type = value;
+        } else {
+            apr_table_addn(table, apr_pstrmemdup(r->pool, field.name.ptr, field.name.len),
+                           in_public_terms(r, &field, value));
+        }
+    }
+    return content_type;
+}
+
+static const char *status_line(request_rec *r, const udr_http1_head_t *head)
+{
+    return apr_psprintf(r->pool, "%d %.*s", head->status, (int)head->reason.len, head->reason.ptr);
+}
+
+void udr_response_set_head(request_rec *r, const udr_http1_head_t *head)
+{
+    r->status = head->status;
+    r->status_line = status_line(r, head);
+    ap_set_content_type(r, copy_fields(r, r->headers_out, head));
+    if (head->has_length) {
+        ap_set_content_length(r, (apr_off_t)head->length);
+    }
+    const char *via = udr_request_via(r, 1, head->minor);
+    if (via) {
+        apr_table_mergen(r->headers_out, "Via", via);
+    }
+}
+
+void udr_response_reset(request_rec *r)
+{
+    apr_table_clear(r->headers_out);
+    r->status = HTTP_OK;
+    r->status_line = NULL;
+    r->clength = 0;
+    ap_set_content_type(r, NULL);
+}
+
+bool udr_response_is_overridden(const request_rec *r, int status)
+{
+    const udr_dir_config_t *dir = udr_dir_config(r);
+    if (dir->error_override <= 0 || !ap_is_HTTP_ERROR(status)) {
+        return false;
+    }
+    for (int i = 0; dir->override_codes && i < dir->override_codes->nelts; i++) {
+        if (APR_ARRAY_IDX(dir->override_codes, i, int) == status) {
+            return true;
+        }
+    }
+    return dir->override_codes == NULL;
+}
+
+void udr_response_send_interim(request_rec *r, const udr_http1_head_t *head)
+{
+    apr_table_t *headers_out = r->headers_out;
+    int status = r->status;
+    const char *line = r->status_line;
+    r->headers_out = apr_table_make(r->pool, 4);
+    r->status = head->status;
+    r->status_line = status_line(r, head);
+    const char *content_type = copy_fields(r, r->headers_out, head);
+    if (content_type) {
+        apr_table_setn(r->headers_out, "Content-Type", content_type);
+    }
+    ap_send_interim_response(r, 1);
+    r->headers_out = headers_out;
+    r->status = status;
+    r->status_line = line;
+}
+
+/* --- trailers ------------------------------------------------------------------------------------------------------
+ */
+
+static int put_trailer(void *baton, const char *name, const char *value)
+{
+    apr_bucket_brigade *bb = baton;
+    return apr_brigade_printf(bb, NULL, NULL, "%s: %s\r\n", name, value) == APR_SUCCESS;
+}
+
+/* httpd's chunk filter ends a response with "0 CRLF CRLF" in a bucket of its own before EOS, and knows no trailers.
+ * Here that bucket becomes the last chunk with its trailer section. */
+static apr_status_t trailers_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    static const char last_chunk[] = "0\r\n\r\n";
+    for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
+        apr_bucket *last = APR_BUCKET_PREV(b);
+        const char *data;
+        apr_size_t len;
+        if (!APR_BUCKET_IS_EOS(b) || last == APR_BRIGADE_SENTINEL(bb)) {
+            continue;
+        }
+        if (last->length == sizeof last_chunk - 1 && !APR_BUCKET_IS_METADATA(last) &&
+            apr_bucket_read(last, &data, &len, APR_BLOCK_READ) == APR_SUCCESS && memcmp(data, last_chunk, len) == 0) {
+            apr_bucket_brigade *end = apr_brigade_create(f->r->pool, f->c->bucket_alloc);
+            apr_brigade_puts(end, NULL, NULL, "0\r\n");
+            apr_table_do(put_trailer, end, f->r->trailers_out, NULL);
+            apr_brigade_puts(end, NULL, NULL, "\r\n");
+            while (!APR_BRIGADE_EMPTY(end)) {
+                apr_bucket *moved = APR_BRIGADE_FIRST(end);
+                APR_BUCKET_REMOVE(moved);
+                APR_BUCKET_INSERT_BEFORE(last, moved);
+            }
+            apr_bucket_delete(last);
+            apr_brigade_destroy(end);
+        }
+        ap_remove_output_filter(f);
+        break;
+    }
+    return ap_pass_brigade(f->next, bb);
+}
+
+void udr_response_set_trailers(request_rec *r, udr_slice_t trailers)
+{
+    udr_field_t field;
+    bool any = false;
+    while (udr_http1_field_next(&trailers, &field)) {
+        /* RFC 9110, 6.5.1: what frames or routes a message, or says how to read it, is no trailer. */
+        if (!udr_fields_is_framing(field.name.ptr, field.name.len) &&
+            !udr_fields_is_hop_by_hop(field.name.ptr, field.name.len) && !is_named(&field, "Trailer")) {
+            apr_table_addn(r->trailers_out, apr_pstrmemdup(r->pool, field.name.ptr, field.name.len),
+                           apr_pstrmemdup(r->pool, field.value.ptr, field.value.len));
+            any = true;
+        }
+    }
+    if (any && r->chunked) {
+        ap_add_output_filter(TRAILERS_FILTER, NULL, r, r->connection);
+    }
+}
+
+void udr_response_register(void)
+{
+    /* One behind TRANSCODE, which is where httpd's chunk filter is. */
+    ap_register_output_filter(TRAILERS_FILTER, trailers_filter, NULL, (ap_filter_type)(AP_FTYPE_TRANSCODE + 1));
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/mod_udsroute_route.h"
+#include "mod_udsroute/mod_udsroute_sethandler.h"
+#include "mod_udsroute/udr_fields.h"
+#include "mod_udsroute/udr_path.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+
+#include <string.h>
+
+/* With slashes that httpd did not decode left as they are. */
+const char *udr_route_encode(request_rec *r, const char *path)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    return udr_path_encode(path, core->allow_encoded_slashes && !core->decode_encoded_slashes, r->pool);
+}
+
+const char *udr_route_with_query(request_rec *r, const char *path)
+{
+    return r->args ? apr_pstrcat(r->pool, path, "?", udr_path_protect(r->args, r->pool), NULL) : path;
+}
+
+/* What a regular expression has found, and in what. */
+typedef struct found_t {
+    const char *subject; /* NULL: there is no regular expression */
+    bool is_raw;         /* the subject is percent-encoded still */
+    ap_regmatch_t groups[AP_MAX_REG_MATCH];
+} found_t;
+
+static const char *group(request_rec *r, const found_t *found, int number)
+{
+    const ap_regmatch_t *match = &found->groups[number];
+    if (!found->subject || match->rm_so < 0) {
+        return "";
+    }
+    const char *text =
+        apr_pstrmemdup(r->pool, found->subject + match->rm_so, (apr_size_t)(match->rm_eo - match->rm_so));
+    return found->is_raw ? udr_path_protect(text, r->pool) : udr_route_encode(r, text);
+}
+
+/* The target's path with $1 … $9 and, for `interpolate`, ${NAME} from the request's environment put in. What is put in
+ * is encoded: it can't leave the path. What the configuration says is sent as it is written there. */
+static const char *resolve(request_rec *r, const udr_route_t *route, const found_t *found)
+{
+    const char *path = route->member->target->path;
+    const char *result = "";
+    for (const char *dollar; (dollar = strchr(path, '$')) != NULL;) {
+        const char *end = dollar + 1;
+        const char *put = "$";
+        if (*end >= '0' && *end <= '9') {
+            put = group(r, found, *end++ - '0');
+        } else if (*end == '{' && strchr(end, '}') && route->is_interpolated) {
+            const char *close = strchr(end, '}');
+            const char *value =
+                apr_table_get(r->subprocess_env, apr_pstrmemdup(r->pool, end + 1, (apr_size_t)(close - end - 1)));
+            put = value ? udr_path_encode(value, false, r->pool) : "";
+            end = close + 1;
+        }
+        result = apr_pstrcat(r->pool, result, apr_pstrmemdup(r->pool, path, (apr_size_t)(dollar - path)), put, NULL);
+        path = end;
+    }
+    return udr_path_protect(*result ? apr_pstrcat(r->pool, result, path, NULL) : path, r->pool);
+}
+
+/* The target's path, and behind it what follows the prefix: raw and with its query (nocanon), or decoded and encoded
+ * anew. */
+static const char *prefix_target(request_rec *r, const udr_route_t *route, apr_size_t taken)
+{
+    static const found_t nothing;
+    const char *base = resolve(r, route, &nothing);
+    if (route->is_raw) {
+        apr_size_t raw_taken = route->regex ? 0 : udr_path_match(r->unparsed_uri, route->path);
+        if (raw_taken || (route->regex && r->unparsed_uri[0] == '/')) {
+            return udr_path_join(base, udr_path_protect(r->unparsed_uri + raw_taken, r->pool), r->pool);
+        }
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                      "nocanon: the path '%s' shows only in the decoded URI, '%s' is sent encoded anew", route->path,
+                      r->uri);
+    }
+    return udr_route_with_query(r, udr_path_join(base, udr_route_encode(r, r->uri + taken), r->pool));
+}
+
+static const char *regex_target(request_rec *r, const udr_route_t *route, found_t *found)
+{
+    if (!strchr(route->member->target->path, '$')) {
+        /* As ProxyPassMatch: without a substitution the whole path follows. */
+        return prefix_target(r, route, 0);
+    }
+    if (route->is_raw) {
+        found_t raw = {.is_raw = true};
+        raw.subject = apr_pstrmemdup(r->pool, r->unparsed_uri, strcspn(r->unparsed_uri, "?"));
+        if (ap_regexec(route->regex, raw.subject, AP_MAX_REG_MATCH, raw.groups, 0) == 0) {
+            *found = raw;
+        }
+    }
+    return udr_route_with_query(r, udr_path_join("", resolve(r, route, found), r->pool));
+}
+
+static void set_match(request_rec *r, udr_member_t *member, const char *target)
+{
+    udr_match_t *match = apr_palloc(r->pool, sizeof *match);
+    match->member = member;
+    match->target = target;
+    ap_set_module_config(r->request_config, &udsroute_module, match);
+    /* For logs and for modules that want a name; nothing of ours reads it. */
+    r->filename = apr_pstrcat(r->pool, UDR_HANDLER ":", target, NULL);
+    r->handler = UDR_HANDLER;
+    r->proxyreq = PROXYREQ_REVERSE;
+}
+
+/* DECLINED: another route may match. DONE: none may. */
+static int try_route(request_rec *r, const udr_route_t *route)
+{
+    found_t found = {.subject = r->uri};
+    apr_size_t taken = 0;
+    if (route->regex) {
+        if (ap_regexec(route->regex, r->uri, AP_MAX_REG_MATCH, found.groups, 0) != 0) {
+            return DECLINED;
+        }
+    } else if ((taken = udr_path_match(r->uri, route->path)) == 0) {
+        return DECLINED;
+    }
+    if (!route->member) {
+        ap_log_rerror(APLOG_MARK, APLOG_TRACE5, 0, r, "route: '%s' excludes '%s'", route->path, r->uri);
+        return DONE;
+    }
+    const char *target = route->regex ? regex_target(r, route, &found) : prefix_target(r, route, taken);
+    set_match(r, route->member, target);
+    ap_log_rerror(APLOG_MARK, APLOG_TRACE5, 0, r, "route: '%s' takes '%s' to member %s as '%s'", route->path, r->uri,
+                  route->member->target->text, target);
+    return OK;
+}
+
+int udr_route_translate(request_rec *r)
+{
+    const udr_dir_config_t *dir = udr_dir_config(r);
+    const udr_server_config_t *config = udr_server_config(r->server);
+    if (r->proxyreq || !r->uri || r->uri[0] != '/') {
+        return DECLINED;
+    }
+    int rc = dir->route ? try_route(r, dir->route) : DECLINED;
+    for (int i = 0; rc == DECLINED && i < config->routes->nelts; i++) {
+        rc = try_route(r, APR_ARRAY_IDX(config->routes, i, const udr_route_t *));
+    }
+    return rc == DONE ? DECLINED : rc;
+}
+
+int udr_route_map_to_storage(request_rec *r)
+{
+    if (!udr_match_get(r)) {
+        return DECLINED;
+    }
+    if (r->method_number == M_TRACE) {
+        const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+        if (core->trace_enable == AP_TRACE_DISABLE) {
+            apr_table_setn(r->notes, "error-notes", "TRACE forbidden by server configuration");
+            return HTTP_METHOD_NOT_ALLOWED;
+        }
+    }
+    return OK;
+}
+
+int udr_route_fixups(request_rec *r)
+{
+    if (!udr_match_get(r) && !udr_sethandler_is_ours(r)) {
+        return DECLINED;
+    }
+    /* What the client's Connection field names is dropped now: later it could name what RequestHeader and
+     * authentication are about to add, and so take it away from the member. */
+    udr_fields_drop_named(r->headers_in, r->pool);
+    if (udr_dir_config(r)->add_headers != 0) {
+        apr_table_setn(r->headers_in, "X-Forwarded-Proto", ap_http_scheme(r));
+    }
+    return OK;
+}

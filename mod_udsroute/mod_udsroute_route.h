@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a request's path to its member: the hooks before the handler.
+ * Layer: glue. */
+#ifndef MOD_UDSROUTE_ROUTE_H
+#define MOD_UDSROUTE_ROUTE_H
+
+#include "mod_udsroute/mod_udsroute.h"
+
+/* Hook translate_name: the first route that matches, in the order of the configuration, a <Location>'s first. */
+int udr_route_translate(request_rec *r);
+
+/* Hook map_to_storage: a routed request has no file; spares httpd the walk. */
+int udr_route_map_to_storage(request_rec *r);
+
+/* Hook fixups, before mod_headers': what a client may not decide is settled, so that RequestHeader has the last word.
+ */
+int udr_route_fixups(request_rec *r);
+
+/* A decoded path, encoded for sending; slashes that httpd left encoded (AllowEncodedSlashes NoDecode) stay so. */
+const char *udr_route_encode(request_rec *r, const char *path);
+
+/* An encoded path with the request's query behind it. */
+const char *udr_route_with_query(request_rec *r, const char *path);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/mod_udsroute_stay.h"
+#include "mod_udsroute/mod_udsroute_client.h"
+
+#include <ap_mpm.h>
+#include <apr_atomic.h>
+#include <apr_portable.h>
+#include <http_connection.h>
+#include <http_core.h>
+
+#include <poll.h>
+
+/* How long a worker stays. A client that answers at once, on this host or beside it, is back within it; a person's
+ * browser is not. */
+#define STAY apr_time_from_msec(2)
+
+/* After so many requests in a row a connection queues up again behind the others that the MPM has. */
+#define REQUESTS_MAX 64
+
+static struct {
+    bool is_possible;   /* an MPM that takes connections back between requests: event */
+    apr_uint32_t limit; /* of threads that stay at the same time: half of all */
+    apr_uint32_t count; /* atomic */
+} stay;
+
+/* Of a connection; in its conn_config. */
+typedef struct stayer_t {
+    bool is_nested;  /* within our own call of the other hooks */
+    bool has_earned; /* the request just served was routed */
+} stayer_t;
+
+void udr_stay_child_init(void)
+{
+    int is_async = 0;
+    int threads = 0;
+    (void)ap_mpm_query(AP_MPMQ_IS_ASYNC, &is_async);
+    (void)ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    stay.is_possible = is_async && threads > 1;
+    stay.limit = (apr_uint32_t)threads / 2;
+    stay.count = 0;
+}
+
+void udr_stay_earn(conn_rec *c)
+{
+    stayer_t *stayer = ap_get_module_config(c->conn_config, &udsroute_module);
+    if (stayer) {
+        stayer->has_earned = true;
+    }
+}
+
+static bool is_next_request_there(conn_rec *c)
+{
+    apr_os_sock_t fd;
+    if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) != APR_SUCCESS) {
+        return false;
+    }
+    struct pollfd descriptor = {.fd = fd, .events = POLLIN};
+    return poll(&descriptor, 1, (int)apr_time_as_msec(STAY)) == 1 && descriptor.revents == POLLIN;
+}
+
+static bool wait_for_next(conn_rec *c)
+{
+    bool is_there = false;
+    if (apr_atomic_inc32(&stay.count) < stay.limit) {
+        is_there = is_next_request_there(c);
+    }
+    apr_atomic_dec32(&stay.count);
+    return is_there;
+}
+
+static bool may_stay(conn_rec *c)
+{
+    return c->cs->state == CONN_STATE_WRITE_COMPLETION && c->keepalive == AP_CONN_KEEPALIVE && !c->aborted &&
+           !c->data_in_input_filters && udr_client_write_pending(c) == APR_SUCCESS;
+}
+
+int udr_stay_process_connection(conn_rec *c)
+{
+    stayer_t *stayer = ap_get_module_config(c->conn_config, &udsroute_module);
+    if (!stay.is_possible || c->master || !c->cs) {
+        return DECLINED;
+    }
+    if (!stayer) {
+        stayer = apr_pcalloc(c->pool, sizeof *stayer);
+        ap_set_module_config(c->conn_config, &udsroute_module, stayer);
+    }
+    if (stayer->is_nested) {
+        return DECLINED;
+    }
+    for (int served = 1;; served++) {
+        stayer->has_earned = false;
+        stayer->is_nested = true;
+        int rc = ap_run_process_connection(c);
+        stayer->is_nested = false;
+        if (rc != OK || !stayer->has_earned || served >= REQUESTS_MAX || !may_stay(c) || !wait_for_next(c)) {
+            return rc;
+        }
+        c->cs->state = CONN_STATE_READ_REQUEST_LINE;
+    }
+}

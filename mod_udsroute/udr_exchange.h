@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The exchange: one request's dealings with a member, from the turn in its pool to the release of its connection, as a
+ * state machine that never blocks. It runs until it would have to wait, says for what, and is run again by whoever
+ * waits for it (the runner). Layer: core. Made by the glue's handler, run by a runner; one thread at a time. */
+#ifndef UDR_EXCHANGE_H
+#define UDR_EXCHANGE_H
+
+#include "mod_udsroute/udr_pool.h"
+#include "mod_udsroute/udr_protocol.h"
+
+/* The client's side, as the exchange sees it. No function blocks. Those that take response bytes return APR_SUCCESS;
+ * APR_EAGAIN: taken, but let the client become writable before more is given; anything else: the client is gone. */
+typedef struct udr_client_ops_t {
+    /* The body bytes at hand; the same ones again until consumed. APR_SUCCESS: at least one; APR_EAGAIN: none yet;
+     * APR_EOF: the body is complete; anything else: it will never be (the failure keeps the status). */
+    apr_status_t (*body_peek)(void *client, udr_slice_t *data);
+    /* The first len bytes of what was peeked at are done with. */
+    void (*body_consume)(void *client, apr_size_t len);
+    /* After APR_EOF: what came behind a chunked body. May return NULL. */
+    const apr_table_t *(*body_trailers)(void *client);
+    /* Tell a client that waits with its body to go on (100 Continue). */
+    apr_status_t (*body_invite)(void *client);
+
+    /* A 1xx response other than 101. */
+    apr_status_t (*interim)(void *client, const udr_http1_head_t *head);
+    /* The head of the final response, once. *wanted is true; false: drop the body, the client gets something else. */
+    apr_status_t (*head)(void *client, const udr_http1_head_t *head, bool *wanted);
+    /* Body bytes, good until the next push or end. */
+    apr_status_t (*data)(void *client, udr_slice_t data);
+    /* Pass on what was collected. flush: and keep nothing back, the head included. */
+    apr_status_t (*push)(void *client, bool flush);
+    /* The client is writable again. APR_EAGAIN: not for all that is pending. */
+    apr_status_t (*drain)(void *client);
+    /* The response is complete; passes on what was collected, and the trailers. */
+    apr_status_t (*end)(void *client, udr_slice_t trailers);
+
+    /* A line of the story (LogLevel udsroute:trace5). NULL: nobody listens. */
+    void (*trace)(void *client, const char *step, const char *text);
+} udr_client_ops_t;
+
+typedef enum udr_exchange_state_t {
+    UDR_EXCHANGE_START,   /* nothing done yet, or about to try again */
+    UDR_EXCHANGE_TURN,    /* wait point: `max` connections are in use */
+    UDR_EXCHANGE_CONNECT, /* wait point: the listen backlog is full */
+    UDR_EXCHANGE_SEND,   /* the request is being sent. Wait points: member takes no more, client's body, 100 Continue */
+    UDR_EXCHANGE_HEAD,   /* wait point: the request is sent, the response head is due */
+    UDR_EXCHANGE_RELAY,  /* the head is passed on, the body follows. Wait points: member, client */
+    UDR_EXCHANGE_DONE,   /* the response is complete and passed on */
+    UDR_EXCHANGE_FAILED, /* see failure */
+    UDR_EXCHANGE_STATES
+} udr_exchange_state_t;
+
+/* Why an exchange failed. What it means for the client and the log is decided by the glue, in one table. */
+typedef enum udr_failure_kind_t {
+    UDR_FAILURE_NONE,
+    UDR_FAILURE_REQUEST,         /* the request holds what may not be sent */
+    UDR_FAILURE_TURN,            /* no turn within `acquire` */
+    UDR_FAILURE_SOCKET,          /* socket(2) failed: error */
+    UDR_FAILURE_CONNECT,         /* connect(2) failed: error */
+    UDR_FAILURE_CONNECT_TIMEOUT, /* the backlog stayed full for `connectiontimeout` */
+    UDR_FAILURE_PEER,            /* not the user that `peer` asks for: why says who */
+    UDR_FAILURE_CLOSED,          /* closed or reset before or within the response: why, error */
+    UDR_FAILURE_RESPONSE,        /* a response that may not be passed on: why */
+    UDR_FAILURE_TIMEOUT,         /* silence for `timeout` while a response was due */
+    UDR_FAILURE_CLIENT_BODY,     /* the client's body broke off or was refused: error */
+    UDR_FAILURE_CLIENT_TIMEOUT,  /* the client neither sent nor took anything for too long */
+    UDR_FAILURE_CLIENT_GONE,     /* the client has gone */
+    UDR_FAILURE_KINDS
+} udr_failure_kind_t;
+
+typedef struct udr_failure_t {
+    udr_failure_kind_t kind;
+    udr_exchange_state_t state; /* in which it happened */
+    apr_status_t error;         /* 0: none */
+    const char *why;            /* NULL: nothing to add */
+    const char *protocol;       /* what the answer looks like instead ("FastCGI"), or NULL */
+} udr_failure_t;
+
+/* What an exchange waits for, all at once; whichever comes first. */
+typedef struct udr_wait_t {
+    short member;     /* POLLIN, POLLOUT on udr_exchange_fd(); 0: look not at it (it may be closed already) */
+    short client;     /* POLLIN: for body bytes; POLLOUT: to take more */
+    bool turn;        /* its waiter is woken */
+    apr_time_t until; /* run it again then, at the latest; never 0 */
+} udr_wait_t;
+
+/* What has come about since the last run. */
+enum {
+    UDR_READY_MEMBER_IN = 1, /* readable, closed or in error */
+    UDR_READY_MEMBER_OUT = 2,
+    UDR_READY_CLIENT_IN = 4,
+    UDR_READY_CLIENT_OUT = 8,
+    UDR_READY_CLIENT_GONE = 16
+};
+
+/* When things happened, for the log; microseconds since 1970, 0: never. */
+typedef struct udr_times_t {
+    apr_time_t begun;
+    apr_time_t turn;       /* got its turn */
+    apr_time_t connecting; /* began to connect; 0: the connection was reused */
+    apr_time_t connected;
+    apr_time_t first_byte; /* of the response */
+    apr_time_t ended;
+} udr_times_t;
+
+/* Bytes for received data, borrowed from the runner for the length of one run. */
+typedef struct udr_scratch_t {
+    char *ptr;
+    apr_size_t size; /* at least 4096 */
+} udr_scratch_t;
+
+typedef struct udr_exchange_t udr_exchange_t;
+
+/* All an exchange needs to know. Everything pointed to lives as long as the pool it is made from. */
+typedef struct udr_exchange_plan_t {
+    udr_member_t *member;
+    const udr_request_t *request;
+    const udr_client_ops_t *ops;
+    void *client;                       /* the ops' */
+    void (*wake)(udr_waiter_t *waiter); /* see udr_waiter_t; waiter->baton is wake_baton */
+    void *wake_baton;
+    apr_interval_time_t client_timeout; /* over 0 */
+    apr_size_t pass_limit;              /* the most bytes to give the client at once */
+} udr_exchange_plan_t;
+
+/* From p (a request's pool), whose cleanup ends an exchange that is still under way. */
+udr_exchange_t *udr_exchange_create(const udr_exchange_plan_t *plan, apr_pool_t *p);
+
+/* Runs until it would wait, is done or has failed. ready: what has come about (UDR_READY_…), 0 on the first run. now:
+ * the time. Returns true when it waits for udr_exchange_wait(), false when it has ended. */
+bool udr_exchange_run(udr_exchange_t *exchange, const udr_scratch_t *scratch, unsigned int ready, apr_time_t now);
+
+/* After udr_exchange_run() said true. */
+const udr_wait_t *udr_exchange_wait(const udr_exchange_t *exchange);
+
+/* The member connection's descriptor, or -1. It may change from run to run. */
+int udr_exchange_fd(const udr_exchange_t *exchange);
+
+/* How large a scratch the exchange makes use of. */
+apr_size_t udr_exchange_scratch_size(const udr_exchange_t *exchange);
+
+/* Gives up whatever is under way: closes the connection, leaves the queue. Harmless when it has ended. */
+void udr_exchange_cancel(udr_exchange_t *exchange);
+
+udr_exchange_state_t udr_exchange_state(const udr_exchange_t *exchange);
+const udr_failure_t *udr_exchange_failure(const udr_exchange_t *exchange);
+const udr_times_t *udr_exchange_times(const udr_exchange_t *exchange);
+int udr_exchange_attempts(const udr_exchange_t *exchange);
+const char *udr_exchange_state_name(udr_exchange_state_t state);
+
+/* The head has been given to the client: whatever goes wrong now, its status stands. */
+bool udr_exchange_head_passed(const udr_exchange_t *exchange);
+
+/* All of the request body has been taken from the client. */
+bool udr_exchange_body_taken(const udr_exchange_t *exchange);
+
+/* Whether the table of states has an edge from one to the other; for tests. */
+bool udr_exchange_has_edge(udr_exchange_state_t from, udr_exchange_state_t to);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The response's way to the client: read into the runner's scratch, understood by the protocol's reader, passed on in
+ * place. */
+#include "mod_udsroute/udr_exchange_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A member that sends nothing but 1xx is no server. */
+#define INTERIMS_MAX 64
+
+/* So much of a body that nobody wants is read to save the connection. */
+#define DROP_MAX 65536
+
+#define STASH_FIRST 2048
+
+void udr_exchange_receive_init(udr_exchange_t *x)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    udr_http1_limits_t limits = {x->settings->field_size, 8 * x->settings->field_size};
+    char *stash = receiver->stash;
+    apr_size_t stash_size = receiver->stash_size;
+    memset(receiver, 0, sizeof *receiver);
+    receiver->stash = stash;
+    receiver->stash_size = stash_size;
+    receiver->wanted = true;
+    x->protocol->reader_init(&receiver->reader, x->plan.request, &limits);
+}
+
+/* What the client's side said to bytes it was given. Returns false when it is gone. */
+static bool client_took(udr_exchange_t *x, apr_status_t rv)
+{
+    if (rv == APR_EAGAIN) {
+        if (!x->receiver.client_full) {
+            x->client_active = x->now;
+        }
+        x->receiver.client_full = true;
+        return true;
+    }
+    if (rv != APR_SUCCESS) {
+        udr_exchange_fail(x, UDR_FAILURE_CLIENT_GONE, rv, NULL);
+        return false;
+    }
+    return true;
+}
+
+static void push(udr_exchange_t *x, bool flush)
+{
+    if (client_took(x, x->plan.ops->push(x->plan.client, flush)) && flush) {
+        x->receiver.unflushed = false;
+        x->receiver.has_data = false;
+    }
+}
+
+static void take_interim(udr_exchange_t *x)
+{
+    const udr_http1_head_t *head = x->receiver.reader.head;
+    udr_exchange_trace(x, "head", "interim response %d", head->status);
+    if (++x->receiver.interims > INTERIMS_MAX) {
+        udr_exchange_fail(x, UDR_FAILURE_RESPONSE, APR_SUCCESS, "more than 64 interim responses");
+    } else if (head->status != 100) {
+        client_took(x, x->plan.ops->interim(x->plan.client, head));
+    } else if (x->sender.awaits_continue) {
+        x->sender.awaits_continue = false;
+        client_took(x, x->plan.ops->body_invite(x->plan.client));
+    }
+    x->times.first_byte = 0; /* it is the final response that counts */
+}
+
+static void take_head(udr_exchange_t *x)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    udr_exchange_trace(x, "head", "status %d", receiver->reader.head->status);
+    if (receiver->reader.head->status == 101) {
+        udr_exchange_fail(x, UDR_FAILURE_RESPONSE, APR_SUCCESS, "101 Switching Protocols, which was not asked for");
+        return;
+    }
+    if (x->sender.awaits_continue) {
+        udr_exchange_trace(x, "send", "a final response instead of 100 Continue: the body is not sent");
+        x->sender.broken = true;
+    }
+    receiver->head_passed = true;
+    receiver->unflushed = true;
+    udr_exchange_transit(x, UDR_EXCHANGE_RELAY);
+    client_took(x, x->plan.ops->head(x->plan.client, receiver->reader.head, &receiver->wanted));
+}
+
+static void take_data(udr_exchange_t *x, udr_slice_t data)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    if (!receiver->wanted) {
+        receiver->dropped += data.len;
+        return;
+    }
+    receiver->has_data = true;
+    receiver->unflushed = true;
+    client_took(x, x->plan.ops->data(x->plan.client, data));
+}
+
+/* The response is complete; `extra` bytes came behind it. */
+static void complete(udr_exchange_t *x, apr_size_t extra)
+{
+    const udr_http1_head_t *head = x->receiver.reader.head;
+    bool keep = x->settings->reuse && head->persistent && x->sender.done && extra == 0 && x->connection->file_is_known;
+    if (extra) {
+        udr_exchange_trace(x, "relay", "%lu bytes behind the complete response", (unsigned long)extra);
+    }
+    /* The member is free before the client has taken the last byte. */
+    udr_exchange_release(x, keep);
+    if (x->receiver.wanted && !client_took(x, x->plan.ops->end(x->plan.client, x->receiver.reader.trailers))) {
+        return;
+    }
+    udr_exchange_transit(x, UDR_EXCHANGE_DONE);
+}
+
+static void refuse(udr_exchange_t *x, const char *data, apr_size_t len)
+{
+    if (!x->receiver.head_passed) {
+        x->failure.protocol = udr_http1_other_protocol(data, len);
+    }
+    udr_exchange_fail(x, UDR_FAILURE_RESPONSE, APR_SUCCESS, x->receiver.reader.why);
+}
+
+/* Has the reader understand as much as it can. Returns how many bytes were used, all of them when the exchange is over.
+ */
+static apr_size_t understand(udr_exchange_t *x, const char *data, apr_size_t len)
+{
+    apr_size_t used = 0;
+    while (!udr_exchange_has_ended(x)) {
+        udr_codec_step_t step = {0, {NULL, 0}};
+        udr_codec_status_t status = x->protocol->reader_feed(&x->receiver.reader, data + used, len - used, &step);
+        switch (status) {
+        case UDR_CODEC_INTERIM:
+            take_interim(x);
+            break;
+        case UDR_CODEC_HEAD:
+            take_head(x);
+            break;
+        case UDR_CODEC_DATA:
+            take_data(x, step.data);
+            break;
+        case UDR_CODEC_END:
+            complete(x, len - used - step.consumed);
+            return len;
+        case UDR_CODEC_BAD:
+            refuse(x, data + used, len - used);
+            return len;
+        case UDR_CODEC_MORE:
+            return used + step.consumed;
+        }
+        used += step.consumed;
+    }
+    return len;
+}
+
+/* Keeps what the reader could not use yet where the next read goes on. */
+static void keep_rest(udr_exchange_t *x, const char *rest, apr_size_t len)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    if (len > receiver->stash_size / 2) {
+        apr_size_t size = receiver->stash_size ? receiver->stash_size : STASH_FIRST;
+        while (len > size / 2) {
+            size *= 2;
+        }
+        char *larger = apr_palloc(x->pool, size);
+        memcpy(larger, rest, len);
+        receiver->stash = larger;
+        receiver->stash_size = size;
+    } else if (len) {
+        memmove(receiver->stash, rest, len);
+    }
+    receiver->stash_len = len;
+}
+
+static void closed(udr_exchange_t *x, apr_status_t error)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    receiver->readable = false;
+    if (error == APR_EOF) {
+        if (x->protocol->reader_eof(&receiver->reader, receiver->stash_len) == UDR_CODEC_END) {
+            complete(x, 0);
+            return;
+        }
+        error = x->sender.broken ? x->sender.error : APR_SUCCESS;
+    }
+    udr_exchange_fail(x, UDR_FAILURE_CLOSED, error, receiver->reader.why);
+}
+
+/* One read and what follows from it. */
+static void receive_once(udr_exchange_t *x)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    bool from_stash = receiver->stash_len > 0;
+    char *buffer = from_stash ? receiver->stash : x->scratch->ptr;
+    apr_size_t size = from_stash ? receiver->stash_size : x->scratch->size;
+    apr_size_t room = size - receiver->stash_len;
+    apr_size_t received = 0;
+    if (room > x->plan.pass_limit) {
+        room = x->plan.pass_limit;
+    }
+    apr_status_t rv = udr_connection_receive(x->connection, buffer + receiver->stash_len, room, &received);
+    if (rv == EAGAIN) {
+        receiver->readable = false;
+        return;
+    }
+    if (rv != APR_SUCCESS) {
+        closed(x, rv);
+        return;
+    }
+    /* A short read has emptied the socket, most likely: let poll(2) say when there is more. */
+    receiver->readable = received == room;
+    receiver->begun = true;
+    receiver->flush_at = 0;
+    x->member_active = x->now;
+    if (!x->times.first_byte) {
+        x->times.first_byte = x->now;
+    }
+    apr_size_t len = receiver->stash_len + received;
+    apr_size_t used = understand(x, buffer, len);
+    if (udr_exchange_has_ended(x)) {
+        return;
+    }
+    if (receiver->wanted && receiver->has_data) {
+        push(x, x->settings->flush == UDR_FLUSH_ON);
+    }
+    if (!udr_exchange_has_ended(x)) {
+        keep_rest(x, buffer + used, len - used);
+    }
+}
+
+/* The client gets something else than this body: what is at hand of it is read to save the connection, no more. */
+static bool gives_up_dropping(udr_exchange_t *x)
+{
+    return !x->receiver.wanted && (!x->receiver.readable || x->receiver.dropped > DROP_MAX);
+}
+
+void udr_exchange_receive(udr_exchange_t *x)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    while (!udr_exchange_has_ended(x) && x->connected && receiver->readable && !receiver->client_full) {
+        receive_once(x);
+        if (!udr_exchange_has_ended(x) && x->state == UDR_EXCHANGE_RELAY && gives_up_dropping(x)) {
+            udr_exchange_release(x, false);
+            udr_exchange_transit(x, UDR_EXCHANGE_DONE);
+        }
+    }
+}
+
+/* The member sends no more for now: whether to let the client have what was kept back for a fuller packet.
+ * flushpackets=auto: at once when the response is a stream. Where its length is known, and while there is only a head,
+ * more is likely to follow directly: for that flushwait is granted. */
+void udr_exchange_flush_if_due(udr_exchange_t *x)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    if (!receiver->unflushed || receiver->client_full || x->settings->flush == UDR_FLUSH_OFF) {
+        return;
+    }
+    bool is_stream = receiver->has_data && receiver->reader.head->framing != UDR_HTTP1_LENGTH;
+    if (!receiver->flush_at) {
+        receiver->flush_at = x->now + x->settings->flush_wait;
+    }
+    if (is_stream || x->settings->flush == UDR_FLUSH_ON || x->now >= receiver->flush_at) {
+        receiver->flush_at = 0;
+        push(x, true);
+    }
+}

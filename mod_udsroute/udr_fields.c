@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/udr_fields.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include <string.h>
+#include <strings.h>
+
+typedef struct name_t {
+    const char *text;
+    apr_size_t len;
+} name_t;
+
+#define NAME(text)                                                                                                     \
+    {                                                                                                                  \
+        text, sizeof(text) - 1                                                                                         \
+    }
+
+static bool is_one_of(const name_t *names, size_t count, const char *name, apr_size_t len)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (names[i].len == len && strncasecmp(names[i].text, name, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool udr_fields_is_hop_by_hop(const char *name, apr_size_t len)
+{
+    static const name_t names[] = {
+        NAME("Connection"), NAME("Keep-Alive"),        NAME("Proxy-Connection"),
+        NAME("TE"),         NAME("Transfer-Encoding"), NAME("Upgrade"),
+    };
+    return is_one_of(names, sizeof names / sizeof *names, name, len);
+}
+
+bool udr_fields_is_framing(const char *name, apr_size_t len)
+{
+    static const name_t names[] = {NAME("Content-Length"), NAME("Transfer-Encoding"), NAME("Host")};
+    return is_one_of(names, sizeof names / sizeof *names, name, len);
+}
+
+/* Takes the next token from a comma-separated list; false at its end. */
+static bool next_token(const char **list, const char **token, apr_size_t *len)
+{
+    const char *s = *list;
+    while (*s == ',' || *s == ' ' || *s == '\t') {
+        s++;
+    }
+    if (!*s) {
+        return false;
+    }
+    *token = s;
+    s += strcspn(s, ",");
+    *list = s;
+    while (s > *token && (s[-1] == ' ' || s[-1] == '\t')) {
+        s--;
+    }
+    *len = (apr_size_t)(s - *token);
+    return true;
+}
+
+bool udr_fields_list_has(const char *list, const char *name, apr_size_t len)
+{
+    const char *token;
+    apr_size_t token_len;
+    while (list && next_token(&list, &token, &token_len)) {
+        if (token_len == len && strncasecmp(token, name, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+typedef struct drop_t {
+    apr_table_t *names;
+    apr_pool_t *pool;
+} drop_t;
+
+static int collect_named(void *baton, const char *key, const char *value)
+{
+    drop_t *drop = baton;
+    const char *token;
+    apr_size_t len;
+    (void)key;
+    while (next_token(&value, &token, &len)) {
+        /* Those that concern the connection are not copied anyway, but httpd itself has to see them; and a Host or a
+         * length that is gone would change what the message means. */
+        if (!udr_fields_is_framing(token, len) && !udr_fields_is_hop_by_hop(token, len)) {
+            apr_table_setn(drop->names, apr_pstrmemdup(drop->pool, token, len), "");
+        }
+    }
+    return 1;
+}
+
+static int drop_field(void *baton, const char *key, const char *value)
+{
+    (void)value;
+    apr_table_unset(baton, key);
+    return 1;
+}
+
+void udr_fields_drop_named(apr_table_t *fields, apr_pool_t *p)
+{
+    if (!apr_table_get(fields, "Connection")) {
+        return;
+    }
+    drop_t drop = {apr_table_make(p, 4), p};
+    apr_table_do(collect_named, &drop, fields, "Connection", NULL);
+    apr_table_do(drop_field, fields, drop.names, NULL);
+}
+
+bool udr_fields_is_token(const char *text)
+{
+    if (!*text) {
+        return false;
+    }
+    for (; *text; text++) {
+        if (!apr_isalnum(*text) && !strchr("!#$%&'*+-.^_`|~", *text)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool udr_fields_is_value(const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which header fields a proxy must not pass on (RFC 9110, 7.6.1), and checks of what it sends itself.
+ * Layer: core, bottom. Used by the request writer and by the glue, for both directions. */
+#ifndef UDR_FIELDS_H
+#define UDR_FIELDS_H
+
+#include <apr_tables.h>
+
+#include <stdbool.h>
+
+/* The field belongs to one connection, whatever `Connection` says: Connection, Keep-Alive, Proxy-Connection, TE,
+ * Transfer-Encoding, Upgrade. (Trailer is end-to-end, and goes where trailers can.) */
+bool udr_fields_is_hop_by_hop(const char *name, apr_size_t len);
+
+/* The field says how the message is framed or routed: Content-Length, Transfer-Encoding, Host. It is written anew from
+ * what was understood and never copied, and a trailer of that name is dropped (RFC 9110, 6.5.1). */
+bool udr_fields_is_framing(const char *name, apr_size_t len);
+
+/* `list` is a comma-separated list of tokens; is `name` one of them (any case)? list may be NULL. */
+bool udr_fields_list_has(const char *list, const char *name, apr_size_t len);
+
+/* Removes from fields what the values of its Connection fields name, save the framing and the hop-by-hop fields (which
+ * are not copied anyway). */
+void udr_fields_drop_named(apr_table_t *fields, apr_pool_t *p);
+
+/* A token as RFC 9110, 5.6.2 defines it: a field name or a method. */
+bool udr_fields_is_token(const char *text);
+
+/* A field value without control characters (HTAB excepted): nothing in it can end the line. */
+bool udr_fields_is_value(const char *text);
+
+#endif

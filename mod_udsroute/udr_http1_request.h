@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of a member, and how it is written as an HTTP/1.1 request (RFC 9112).
+ * Layer: core. Filled in by the glue, written by the exchange. */
+#ifndef UDR_HTTP1_REQUEST_H
+#define UDR_HTTP1_REQUEST_H
+
+#include "mod_udsroute/udr_codec.h"
+
+#include <apr_tables.h>
+
+#include <stdbool.h>
+
+typedef enum udr_body_t {
+    UDR_BODY_NONE,   /* no body and no Content-Length */
+    UDR_BODY_LENGTH, /* Content-Length: length; may be 0 */
+    UDR_BODY_CHUNKED /* of unknown length */
+} udr_body_t;
+
+typedef struct udr_request_t {
+    const char *method;
+    const char *target;        /* origin-form, or "*" */
+    const char *host;          /* value of the Host field */
+    const apr_table_t *fields; /* end-to-end fields only; framing fields, Host and Expect in it are not written */
+    udr_body_t body;
+    apr_uint64_t length;   /* UDR_BODY_LENGTH */
+    bool expect_continue;  /* the client waits for 100 Continue: so is asked of the member, and its body not read before
+                            */
+    bool accepts_trailers; /* the client said `TE: trailers` */
+} udr_request_t;
+
+/* Room for what stands around one run of bytes in the chunked coding: a size and a line end before it. */
+#define UDR_HTTP1_CHUNK_PREFIX 20
+
+/* RFC 9110, 9.2.2: sent twice, it does what it does once. */
+bool udr_request_is_idempotent(const udr_request_t *request);
+
+/* Writes the head. persistent: the connection is to stay open. Returns APR_SUCCESS and sets *head (from p), or
+ * APR_EINVAL when method, target, host or a field has a byte that could end a line: then nothing may be sent. */
+apr_status_t udr_http1_request_head(const udr_request_t *request, bool persistent, udr_slice_t *head, apr_pool_t *p);
+
+/* Writes what precedes a run of len (over 0) body bytes in the chunked coding into prefix; returns its length. CRLF
+ * follows the run. */
+apr_size_t udr_http1_request_chunk(char prefix[UDR_HTTP1_CHUNK_PREFIX], apr_size_t len);
+
+/* Writes the last chunk and the trailer section. Framing fields and malformed ones in it are left out. */
+udr_slice_t udr_http1_request_end(const apr_table_t *trailers, apr_pool_t *p);
+
+#endif

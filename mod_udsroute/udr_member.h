@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One place to connect to. Its identity is the socket address, the scheme and the path, never the host part.
+ * Layer: core. Made when the configuration is read, completed in each child; used by routes, pool and exchange. */
+#ifndef UDR_MEMBER_H
+#define UDR_MEMBER_H
+
+#include "mod_udsroute/udr_settings.h"
+#include "mod_udsroute/udr_target.h"
+
+typedef struct udr_pool_t udr_pool_t;
+
+typedef struct udr_member_t {
+    const udr_target_t *target;
+    udr_settings_t settings; /* unset values are filled in once the whole configuration has been read */
+    udr_pool_t *pool;        /* this child's connections; NULL outside a child */
+} udr_member_t;
+
+/* A member for target; settings are copied. From p, with which it lives. */
+udr_member_t *udr_member_create(const udr_target_t *target, const udr_settings_t *settings, apr_pool_t *p);
+
+/* The same identity: address, scheme and path. */
+bool udr_member_is_same(const udr_member_t *a, const udr_member_t *b);
+
+#endif

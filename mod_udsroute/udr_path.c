@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/udr_path.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include <string.h>
+
+static const char hex[] = "0123456789ABCDEF";
+
+/* RFC 3986, 3.3: pchar = unreserved / pct-encoded / sub-delims / ":" / "@"; and the '/' between segments. */
+static bool is_path_char(unsigned char c)
+{
+    return apr_isalnum(c) || (c && strchr("-._~!$&'()*+,;=:@/", c));
+}
+
+static bool is_encoded_slash(const char *s)
+{
+    return s[0] == '%' && s[1] == '2' && (s[2] == 'F' || s[2] == 'f');
+}
+
+static bool is_safe_char(unsigned char c)
+{
+    return c > 0x20 && c < 0x7f && c != '#';
+}
+
+static char *put_encoded(char *out, unsigned char c)
+{
+    *out++ = '%';
+    *out++ = hex[c >> 4];
+    *out++ = hex[c & 15];
+    return out;
+}
+
+const char *udr_path_encode(const char *path, bool keep_encoded_slash, apr_pool_t *p)
+{
+    char *result = apr_palloc(p, 3 * strlen(path) + 1);
+    char *out = result;
+    for (const char *s = path; *s; s++) {
+        if (is_path_char((unsigned char)*s) || (keep_encoded_slash && is_encoded_slash(s))) {
+            *out++ = *s;
+        } else {
+            out = put_encoded(out, (unsigned char)*s);
+        }
+    }
+    *out = '\0';
+    return result;
+}
+
+const char *udr_path_protect(const char *text, apr_pool_t *p)
+{
+    const char *s = text;
+    while (*s && is_safe_char((unsigned char)*s)) {
+        s++;
+    }
+    if (!*s) {
+        return text;
+    }
+    char *result = apr_palloc(p, 3 * strlen(text) + 1);
+    char *out = result;
+    for (s = text; *s; s++) {
+        if (is_safe_char((unsigned char)*s)) {
+            *out++ = *s;
+        } else {
+            out = put_encoded(out, (unsigned char)*s);
+        }
+    }
+    *out = '\0';
+    return result;
+}
+
+const char *udr_path_join(const char *base, const char *rest, apr_pool_t *p)
+{
+    apr_size_t len = strlen(base);
+    if (len && base[len - 1] == '/' && *rest == '/') {
+        rest++;
+    }
+    const char *joined = len ? apr_pstrcat(p, base, rest, NULL) : rest;
+    return *joined == '/' ? joined : apr_pstrcat(p, "/", joined, NULL);
+}
+
+apr_size_t udr_path_match(const char *uri, const char *prefix)
+{
+    const char *u = uri;
+    while (*prefix) {
+        if (*prefix == '/') {
+            if (*u != '/') {
+                return 0;
+            }
+            while (*prefix == '/') {
+                prefix++;
+            }
+            while (*u == '/') {
+                u++;
+            }
+        } else if (*prefix++ != *u++) {
+            return 0;
+        }
+    }
+    /* A prefix that ends in a slash has matched up to the end of a segment already. */
+    if (u > uri && u[-1] != '/' && *u != '\0' && *u != '/') {
+        return 0;
+    }
+    return (apr_size_t)(u - uri);
+}

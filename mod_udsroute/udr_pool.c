@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/udr_pool.h"
+
+#include <apr_thread_mutex.h>
+
+struct udr_pool_t {
+    const udr_member_t *member;
+    apr_thread_mutex_t *mutex;
+    struct {
+        udr_connection_t *idle; /* newest first: the cache is warm, and the old ones can time out */
+        int idle_count;
+        int busy;
+        udr_waiter_t *first; /* first come, first served */
+        udr_waiter_t **last;
+        int waiting;
+    } locked; /* needs the mutex */
+};
+
+static void lock(udr_pool_t *pool)
+{
+    apr_thread_mutex_lock(pool->mutex);
+}
+
+static void unlock(udr_pool_t *pool)
+{
+    apr_thread_mutex_unlock(pool->mutex);
+}
+
+static void close_all(udr_connection_t *list)
+{
+    while (list) {
+        udr_connection_t *next = list->next;
+        udr_connection_close(list);
+        list = next;
+    }
+}
+
+static apr_status_t destroy(void *baton)
+{
+    udr_pool_t *pool = baton;
+    close_all(pool->locked.idle);
+    pool->locked.idle = NULL;
+    pool->locked.idle_count = 0;
+    return APR_SUCCESS;
+}
+
+apr_status_t udr_pool_create(udr_pool_t **pool, const udr_member_t *member, apr_pool_t *p)
+{
+    udr_pool_t *made = apr_pcalloc(p, sizeof *made);
+    made->member = member;
+    made->locked.last = &made->locked.first;
+    apr_status_t rv = apr_thread_mutex_create(&made->mutex, APR_THREAD_MUTEX_DEFAULT, p);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apr_pool_cleanup_register(p, made, destroy, apr_pool_cleanup_null);
+    *pool = made;
+    return APR_SUCCESS;
+}
+
+/* With the mutex: takes the waiter out of the queue. */
+static void unqueue(udr_pool_t *pool, udr_waiter_t *waiter)
+{
+    udr_waiter_t **link = &pool->locked.first;
+    while (*link != waiter) {
+        link = &(*link)->next;
+    }
+    *link = waiter->next;
+    if (!waiter->next) {
+        pool->locked.last = link;
+    }
+    waiter->next = NULL;
+    waiter->queued = false;
+    pool->locked.waiting--;
+}
+
+/* With the mutex: a turn has come free. It goes straight to whoever waits longest, so that no newcomer overtakes. */
+static void pass_turn(udr_pool_t *pool)
+{
+    udr_waiter_t *waiter = pool->locked.first;
+    if (!waiter) {
+        pool->locked.busy--;
+        return;
+    }
+    unqueue(pool, waiter);
+    waiter->granted = true;
+    if (waiter->wake) {
+        waiter->wake(waiter);
+    }
+}
+
+apr_status_t udr_pool_take(udr_pool_t *pool, udr_waiter_t *waiter)
+{
+    apr_status_t rv = APR_EAGAIN;
+    int max = pool->member->settings.max;
+    lock(pool);
+    if (waiter->granted) {
+        waiter->granted = false;
+        rv = APR_SUCCESS;
+    } else if (!waiter->queued && (max == 0 || pool->locked.busy < max)) {
+        pool->locked.busy++;
+        rv = APR_SUCCESS;
+    } else if (!waiter->queued) {
+        waiter->queued = true;
+        waiter->next = NULL;
+        *pool->locked.last = waiter;
+        pool->locked.last = &waiter->next;
+        pool->locked.waiting++;
+    }
+    unlock(pool);
+    return rv;
+}
+
+void udr_pool_leave(udr_pool_t *pool, udr_waiter_t *waiter)
+{
+    lock(pool);
+    if (waiter->queued) {
+        unqueue(pool, waiter);
+    } else if (waiter->granted) {
+        waiter->granted = false;
+        pass_turn(pool);
+    }
+    unlock(pool);
+}
+
+static bool is_current(const udr_connection_t *connection, const udr_socket_file_t *file)
+{
+    return connection->file.device == file->device && connection->file.inode == file->inode;
+}
+
+/* The newest idle connection, whatever its state. */
+static udr_connection_t *pop(udr_pool_t *pool)
+{
+    lock(pool);
+    udr_connection_t *connection = pool->locked.idle;
+    if (connection) {
+        pool->locked.idle = connection->next;
+        pool->locked.idle_count--;
+        connection->next = NULL;
+    }
+    unlock(pool);
+    return connection;
+}
+
+udr_connection_t *udr_pool_idle(udr_pool_t *pool)
+{
+    udr_connection_t *connection = pop(pool);
+    udr_socket_file_t file;
+    if (!connection) {
+        return NULL;
+    }
+    /* When the file has been replaced or removed, every idle connection goes, one after the other. */
+    bool file_is_there = udr_socket_file_get(&file, pool->member->target->address);
+    while (connection && (!file_is_there || !is_current(connection, &file) || udr_connection_is_stale(connection))) {
+        udr_connection_close(connection);
+        connection = pop(pool);
+    }
+    return connection;
+}
+
+void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection)
+{
+    apr_time_t now = connection ? apr_time_now() : 0;
+    lock(pool);
+    if (connection) {
+        connection->idle_since = now;
+        connection->next = pool->locked.idle;
+        pool->locked.idle = connection;
+        pool->locked.idle_count++;
+    }
+    pass_turn(pool);
+    unlock(pool);
+}
+
+int udr_pool_tidy(udr_pool_t *pool, apr_time_t now)
+{
+    const udr_settings_t *settings = &pool->member->settings;
+    int keep = settings->smax > settings->min ? settings->smax : settings->min;
+    udr_connection_t *dead = NULL;
+    int closed = 0;
+    int kept = 0;
+    lock(pool);
+    for (udr_connection_t **link = &pool->locked.idle; *link;) {
+        udr_connection_t *connection = *link;
+        bool is_over = kept >= keep && now - connection->idle_since >= settings->ttl;
+        if (is_over || udr_connection_is_stale(connection)) {
+            *link = connection->next;
+            connection->next = dead;
+            dead = connection;
+            pool->locked.idle_count--;
+            closed++;
+        } else {
+            kept++;
+            link = &connection->next;
+        }
+    }
+    unlock(pool);
+    close_all(dead);
+    return closed;
+}
+
+void udr_pool_count(udr_pool_t *pool, udr_pool_counts_t *counts)
+{
+    lock(pool);
+    counts->idle = pool->locked.idle_count;
+    counts->busy = pool->locked.busy;
+    counts->waiting = pool->locked.waiting;
+    unlock(pool);
+}

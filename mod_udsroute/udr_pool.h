@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A child's connections to one member: idle ones, newest first, and a queue of those who wait under `max`.
+ * Layer: core. Used by the exchange from any thread, and tidied by the child; one mutex inside. */
+#ifndef UDR_POOL_H
+#define UDR_POOL_H
+
+#include "mod_udsroute/udr_connection.h"
+#include "mod_udsroute/udr_member.h"
+
+/* Somebody who waits for a turn. The caller's memory; the pool links it while it waits. */
+typedef struct udr_waiter_t {
+    void (*wake)(struct udr_waiter_t *waiter); /* called by the thread that gives up a turn, with the pool's mutex held:
+                                                  only signal (an eventfd, say), never call the pool. May be NULL */
+    void *baton;                               /* wake's */
+    struct udr_waiter_t *next;                 /* needs the pool's mutex */
+    bool queued;                               /* needs the pool's mutex */
+    bool granted;                              /* needs the pool's mutex: the turn is the waiter's */
+} udr_waiter_t;
+
+/* What a pool holds now; for tests and the status. */
+typedef struct udr_pool_counts_t {
+    int idle;
+    int busy; /* turns taken: connections in use or being made */
+    int waiting;
+} udr_pool_counts_t;
+
+/* A pool for member, whose settings are complete. p: as long as the child lives; its cleanup closes what is idle. */
+apr_status_t udr_pool_create(udr_pool_t **pool, const udr_member_t *member, apr_pool_t *p);
+
+/* Takes a turn. APR_SUCCESS: the turn is the caller's, who gives it back by udr_pool_give(). APR_EAGAIN: `max` turns
+ * are taken; the waiter is queued, first come first served, and woken when its turn has come (then call again with it),
+ * or the caller gives up by udr_pool_leave(). */
+apr_status_t udr_pool_take(udr_pool_t *pool, udr_waiter_t *waiter);
+
+/* Stops waiting; a turn granted meanwhile goes to the next. Harmless when not queued. */
+void udr_pool_leave(udr_pool_t *pool, udr_waiter_t *waiter);
+
+/* With a turn: an idle connection that is still good and goes to the socket file that is there now, or NULL (then make
+ * one). Those found stale on the way are closed. */
+udr_connection_t *udr_pool_idle(udr_pool_t *pool);
+
+/* Gives a turn back. connection: to be kept for others (the caller has found it clean), or NULL. */
+void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection);
+
+/* Closes idle connections that are over `smax` and older than `ttl` (never going below `min`), and stale ones. Returns
+ * the number closed. */
+int udr_pool_tidy(udr_pool_t *pool, apr_time_t now);
+
+void udr_pool_count(udr_pool_t *pool, udr_pool_counts_t *counts);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/udr_protocol.h"
+
+#include <string.h>
+
+static apr_size_t write_frame(const udr_request_t *request, apr_size_t len, char prefix[UDR_PROTOCOL_FRAME],
+                              udr_slice_t *suffix)
+{
+    if (request->body != UDR_BODY_CHUNKED) {
+        *suffix = (udr_slice_t){"", 0};
+        return 0;
+    }
+    *suffix = (udr_slice_t){"\r\n", 2};
+    return udr_http1_request_chunk(prefix, len);
+}
+
+static udr_slice_t write_end(const udr_request_t *request, const apr_table_t *trailers, apr_pool_t *p)
+{
+    if (request->body != UDR_BODY_CHUNKED) {
+        return (udr_slice_t){"", 0};
+    }
+    return udr_http1_request_end(trailers, p);
+}
+
+static void reader_init(udr_reader_t *reader, const udr_request_t *request, const udr_http1_limits_t *limits)
+{
+    udr_http1_reader_init(&reader->state.http1, strcmp(request->method, "HEAD") == 0, limits);
+    reader->head = &reader->state.http1.head;
+    reader->trailers = (udr_slice_t){"", 0};
+    reader->why = NULL;
+}
+
+static udr_codec_status_t answer(udr_reader_t *reader, udr_codec_status_t status)
+{
+    if (status == UDR_CODEC_BAD) {
+        reader->why = reader->state.http1.why;
+    } else if (status == UDR_CODEC_END) {
+        reader->trailers = reader->state.http1.trailers;
+    }
+    return status;
+}
+
+static udr_codec_status_t reader_feed(udr_reader_t *reader, const char *data, apr_size_t len, udr_codec_step_t *step)
+{
+    return answer(reader, udr_http1_reader_feed(&reader->state.http1, data, len, step));
+}
+
+static udr_codec_status_t reader_eof(udr_reader_t *reader, apr_size_t pending)
+{
+    return answer(reader, udr_http1_reader_eof(&reader->state.http1, pending));
+}
+
+const udr_protocol_t udr_protocol_http1 = {
+    .name = "HTTP",
+    .write_head = udr_http1_request_head,
+    .write_frame = write_frame,
+    .write_end = write_end,
+    .reader_init = reader_init,
+    .reader_feed = reader_feed,
+    .reader_eof = reader_eof,
+};

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/udr_target.h"
+
+#include "mod_udsroute/udr_protocol.h"
+#include "mod_udsroute/udr_value.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+static const udr_scheme_t schemes[] = {
+    {.name = "http", .default_port = 80, .protocol = &udr_protocol_http1},
+};
+#define SCHEME_COUNT (sizeof(schemes) / sizeof(schemes[0]))
+
+/* The target being read, cut into pieces. */
+typedef struct parser_t {
+    const char *text; /* the whole, for sentences */
+    const char *url;  /* behind the bar */
+    udr_target_t *target;
+    apr_pool_t *p;
+} parser_t;
+
+/* The socket's part of a target, for the examples in sentences. */
+static const char *socket_part(const parser_t *parser)
+{
+    return apr_pstrmemdup(parser->p, parser->text, strcspn(parser->text, "|"));
+}
+
+static const char *quote(const parser_t *parser)
+{
+    return udr_value_quote(parser->text, parser->p);
+}
+
+static const char *list_schemes(apr_pool_t *p)
+{
+    const char *list = schemes[0].name;
+
+    for (apr_size_t i = 1; i < SCHEME_COUNT; i++) {
+        list = apr_pstrcat(p, list, ", ", schemes[i].name, NULL);
+    }
+    return list;
+}
+
+static const char *check_bytes(const parser_t *parser)
+{
+    for (const char *byte = parser->url; *byte; byte++) {
+        if (*byte == ' ' || apr_iscntrl(*byte)) {
+            return apr_psprintf(parser->p,
+                                "%s contains a space or a control character behind the bar: write a space "
+                                "as %%20",
+                                quote(parser));
+        }
+        if (*byte == '?' || *byte == '#') {
+            return apr_psprintf(parser->p,
+                                "%s contains a '%c': a target has neither query nor fragment, leave it out (the "
+                                "request's own query is passed on)",
+                                quote(parser), *byte);
+        }
+    }
+    return NULL;
+}
+
+/* Reads "scheme://". Returns what is behind it in *rest. */
+static const char *read_scheme(parser_t *parser, const char **rest)
+{
+    apr_size_t len = strcspn(parser->url, ":/");
+    const char *name = apr_pstrmemdup(parser->p, parser->url, len);
+
+    if (!len || strncmp(parser->url + len, "://", 3)) {
+        /* "http:/localhost" and "http:localhost" are most likely short of slashes, "localhost:80" is not. */
+        const char *host = !strncasecmp(parser->url, "http:", 5) ? parser->url + 5 : parser->url;
+
+        host += strspn(host, "/");
+        return apr_psprintf(parser->p, "%s has no scheme behind the bar: write '%s|http://%s'", quote(parser),
+                            socket_part(parser), *host ? host : "localhost/");
+    }
+    for (apr_size_t i = 0; i < SCHEME_COUNT; i++) {
+        if (!strcasecmp(name, schemes[i].name)) {
+            parser->target->scheme = &schemes[i];
+            *rest = parser->url + len + 3;
+            return NULL;
+        }
+    }
+    return apr_psprintf(parser->p, "%s has the unknown scheme %s: write one of: %s", quote(parser),
+                        udr_value_quote(name, parser->p), list_schemes(parser->p));
+}
+
+/* RFC 3986, 3.2.2: a reg-name, without percent-encoding and without the '$' of sub-delims (see read_authority). */
+static bool is_reg_name(const char *host)
+{
+    for (; *host; host++) {
+        if (!apr_isascii(*host) || (!apr_isalnum(*host) && !strchr("-._~!&'()*+,;=", *host))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_ipv6_literal(const char *host, apr_pool_t *p)
+{
+    apr_size_t len = strlen(host);
+    struct in6_addr address;
+
+    return len > 2 && host[len - 1] == ']' && inet_pton(AF_INET6, apr_pstrmemdup(p, host + 1, len - 2), &address) == 1;
+}
+
+static const char *read_port(parser_t *parser, const char *text)
+{
+    const char *error = udr_value_int(&parser->target->port, text, 1, 65535, parser->p);
+
+    return error ? apr_psprintf(parser->p, "%s: the port %s", quote(parser), error) : NULL;
+}
+
+static const char *read_host(parser_t *parser, const char *host)
+{
+    if (!*host) {
+        return apr_psprintf(parser->p, "%s has no host: write one for the Host field, such as '%s|%s://localhost/'",
+                            quote(parser), socket_part(parser), parser->target->scheme->name);
+    }
+    if (*host == '[' ? !is_ipv6_literal(host, parser->p) : !is_reg_name(host)) {
+        return apr_psprintf(parser->p,
+                            "%s: %s is no host: write a name of letters, digits, '-', '.' and '_', or an address (IPv6 "
+                            "in brackets)",
+                            quote(parser), udr_value_quote(host, parser->p));
+    }
+    parser->target->host = host;
+    return NULL;
+}
+
+/* Reads "host[:port]", without regard to case. */
+static const char *read_authority(parser_t *parser, char *authority)
+{
+    const udr_scheme_t *scheme = parser->target->scheme;
+    udr_target_t *target = parser->target;
+    const char *error = NULL;
+    char *port;
+
+    if (strchr(authority, '@')) {
+        return apr_psprintf(parser->p, "%s contains user information before an '@': write '%s|%s://%s%s'",
+                            quote(parser), socket_part(parser), scheme->name, strrchr(authority, '@') + 1,
+                            target->path);
+    }
+    /* A request must not choose the Host field either: applications build links and pick tenants by it. */
+    if (strchr(authority, '$')) {
+        return apr_psprintf(parser->p,
+                            "%s contains a '$' in host or port, which are fixed: only the path may hold $1 "
+                            "or ${NAME}, behind its first '/'",
+                            quote(parser));
+    }
+    port = strchr(*authority == '[' ? authority + strcspn(authority, "]") : authority, ':');
+    if (port) {
+        *port++ = '\0';
+    }
+    for (char *byte = authority; *byte; byte++) {
+        *byte = (char)apr_tolower(*byte);
+    }
+    if ((error = read_host(parser, authority)) || (port && (error = read_port(parser, port)))) {
+        return error;
+    }
+    target->authority = target->port && target->port != scheme->default_port
+                            ? apr_psprintf(parser->p, "%s:%d", target->host, target->port)
+                            : target->host;
+    return NULL;
+}
+
+const char *udr_target_parse(const udr_target_t **target, const char *text, const char *runtime_dir, apr_pool_t *p)
+{
+    udr_target_t *result = apr_pcalloc(p, sizeof(*result));
+    parser_t parser = {.text = text, .target = result, .p = p};
+    const char *bar = strchr(text, '|');
+    const char *authority = "";
+    const char *error;
+
+    if (!bar && strstr(text, "://") && strncasecmp(text, "unix:", 5)) {
+        return apr_psprintf(p, "%s names no Unix socket: write %s (routes over TCP are mod_proxy's)",
+                            udr_value_quote(text, p),
+                            udr_value_quote(apr_pstrcat(p, "unix:/run/app.sock|", text, NULL), p));
+    }
+    if ((error = udr_address_parse(&result->address, socket_part(&parser), runtime_dir, p))) {
+        return error;
+    }
+    if (!bar || !bar[1]) {
+        return apr_psprintf(p, "%s does not say what is spoken over the socket: write '%s|http://localhost/'",
+                            udr_value_quote(text, p), socket_part(&parser));
+    }
+    parser.url = bar + 1;
+    if ((error = check_bytes(&parser)) || (error = read_scheme(&parser, &authority))) {
+        return error;
+    }
+    result->path = apr_pstrdup(p, authority + strcspn(authority, "/"));
+    if ((error = read_authority(&parser, apr_pstrmemdup(p, authority, strcspn(authority, "/"))))) {
+        return error;
+    }
+    result->text =
+        apr_pstrcat(p, result->address->text, "|", result->scheme->name, "://", result->authority, result->path, NULL);
+    *target = result;
+    return NULL;
+}

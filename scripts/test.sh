@@ -1,0 +1,181 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds and runs every test, in at most 30 minutes; the last line is the sum of it all.
+#   test.sh                    every stage
+#   test.sh [-v] STAGE …       only these; -v shows their output as it comes
+# A stage that fails does not keep the later ones from running. Their output is in build-test/STAGE.log.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+logs=build-test
+sanitized_build=build-asan
+total_seconds=1800
+make_jobs=(make --silent "-j$(nproc 2>/dev/null || echo 1)")
+
+# In the order they run. Each is a function stage_NAME; its limit in seconds.
+stages=(install build format check integration distcheck asan asan-integration fuzz demo bench)
+declare -A limit=(
+  [install]=600 [build]=300 [format]=60 [check]=300 [integration]=480 [distcheck]=420
+  [asan]=420 [asan-integration]=600 [fuzz]=180 [demo]=60 [bench]=120
+)
+# Stages that count tests of their own; any other counts as one test.
+declare -A counted_by=([check]=automake [asan]=automake [integration]=pytest [asan-integration]=pytest)
+
+stage_install() {
+  scripts/install-deps.sh build test bench
+}
+
+stage_build() {
+  scripts/build.sh --enable-werror
+}
+
+stage_format() {
+  tests/checks/check-format.sh
+}
+
+stage_check() {
+  "${make_jobs[@]}" check
+}
+
+stage_integration() {
+  make integration PYTESTFLAGS="--quiet --durations=10"
+}
+
+stage_distcheck() {
+  "${make_jobs[@]}" distcheck
+}
+
+# The tree may be configured in one place only, so the sanitized build is made from what would be in the tarball.
+stage_asan() {
+  "${make_jobs[@]}" distdir distdir="$sanitized_build" || return 1
+  cd "$sanitized_build" || return 1
+  ./configure --quiet --enable-werror --enable-asan && "${make_jobs[@]}" && "${make_jobs[@]}" check
+}
+
+stage_asan-integration() {
+  UDR_SANITIZE=asan make -C "$sanitized_build" integration PYTESTFLAGS="--quiet --durations=10"
+}
+
+# Long enough to see that the targets build, run and find nothing near the corpus.
+stage_fuzz() {
+  "${make_jobs[@]}" fuzz FUZZTIME=20
+}
+
+stage_demo() {
+  scripts/demo.sh --once
+}
+
+# That it works; two busy processors say nothing about speed.
+stage_bench() {
+  make bench BENCHFLAGS=--quick
+}
+
+usage() {
+  echo "usage: ${0##*/} [-v] [STAGE …]; the stages are: ${stages[*]}"
+}
+
+# Prints "passed failed" for a log of automake's test driver. What was skipped was not tested: it counts as failed.
+count_automake() {
+  awk '/^# (PASS|XFAIL): / { passed += $3 } /^# (FAIL|XPASS|ERROR|SKIP): / { failed += $3 }
+    END { print passed + 0, failed + 0 }' "$1"
+}
+
+# The same for pytest, from its closing line ("3 failed, 40 passed, 1 skipped in 12.3s").
+count_pytest() {
+  grep -E '^(=+ )?[0-9]+ [a-z]+.* in [0-9.]+s' "$1" | tail -n 1 | awk '{
+    for (i = 2; i <= NF; i++) {
+      if ($i ~ /^passed/) passed += $(i - 1)
+      if ($i ~ /^(failed|errors?|skipped|xfailed|xpassed)/) failed += $(i - 1)
+    } } END { print passed + 0, failed + 0 }'
+}
+
+current=
+follower=
+interrupted() {
+  trap - INT TERM
+  # timeout hands the signal on to all that the stage started.
+  if [ -n "$current" ]; then kill "$current" 2>/dev/null; wait "$current"; fi
+  if [ -n "$follower" ]; then kill "$follower" 2>/dev/null; fi
+  exit 130
+}
+
+# Runs one stage in a process group of its own; its log is $2. Returns its status, 124 when it took too long.
+run_stage() {
+  local name=$1 log=$2 seconds=$3 status
+  : >"$log"
+  if [ $verbose = yes ]; then
+    tail -n +1 -f "$log" &
+    follower=$!
+  fi
+  timeout --kill-after=15 "$seconds" "$0" --inside "$name" >"$log" 2>&1 </dev/null &
+  current=$!
+  wait "$current"
+  status=$?
+  current=
+  if [ -n "$follower" ]; then
+    kill "$follower" 2>/dev/null
+    follower=
+  fi
+  return $status
+}
+
+verbose=no
+case ${1-} in
+  --inside) "stage_$2"; exit ;;
+  --help) usage; exit 0 ;;
+  -v) verbose=yes; shift ;;
+esac
+chosen=("$@")
+if [ $# = 0 ]; then chosen=("${stages[@]}"); fi
+for name in "${chosen[@]}"; do
+  [ -n "${limit[$name]-}" ] || { usage >&2; exit 2; }
+done
+trap interrupted INT TERM
+mkdir -p "$logs"
+
+passed=0
+failed=0
+summary=()
+
+# Runs a stage and adds what came of it to the sums.
+take_stage() {
+  local name=$1 log=$logs/$1.log begun=$SECONDS seconds=${limit[$1]} status=124 good=0 bad=0 verdict=ok line
+  local left=$((total_seconds - SECONDS))
+  if [ "$seconds" -gt $left ]; then seconds=$left; fi
+  printf '%-18s' "$name"
+  echo "no time left" >"$log"
+  if [ "$seconds" -gt 0 ]; then
+    run_stage "$name" "$log" "$seconds"
+    status=$?
+  fi
+  if [ -n "${counted_by[$name]-}" ]; then
+    read -r good bad < <("count_${counted_by[$name]}" "$log")
+  elif [ $status = 0 ]; then
+    good=1
+  fi
+  # A build that broke before the first test, a killed stage, a run that found no test: something failed all the same.
+  if [ "$bad" = 0 ] && { [ $status != 0 ] || [ "$good" = 0 ]; }; then bad=1; fi
+  passed=$((passed + good))
+  failed=$((failed + bad))
+  if [ "$bad" != 0 ]; then verdict=FAILED; fi
+  if [ $status = 124 ] || [ $status = 137 ]; then verdict="FAILED, stopped after $seconds s"; fi
+  line=$(printf '%5d s  %4d passed %4d failed  %s' $((SECONDS - begun)) "$good" "$bad" "$verdict")
+  summary+=("$(printf '%-18s%s' "$name" "$line")")
+  echo "$line"
+  if [ "$bad" != 0 ]; then
+    echo "--- the end of $log"
+    tail -n 100 "$log"
+    echo "---"
+  fi
+}
+
+for name in "${chosen[@]}"; do
+  take_stage "$name"
+done
+if [ $failed != 0 ]; then
+  printf '\n'
+  printf '%s\n' "${summary[@]}"
+fi
+echo "$SECONDS s in all"
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]

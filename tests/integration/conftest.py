@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the integration tests. README.md says how they are meant to be used."""
+import pytest
+
+import udr_environment
+from udr_sandbox import Sandbox
+
+# The sandboxes that are open: their httpds' error logs are examined around every test.
+_open_sandboxes = []
+
+
+def pytest_report_header(config):  # pylint: disable=unused-argument
+    sanitizer = "with sanitizers" if udr_environment.sanitized() else "without sanitizers"
+    return (f"httpd: {udr_environment.httpd_program()}, {udr_environment.mpm()}, {sanitizer}; "
+            f"build: {udr_environment.build_directory()}")
+
+
+def _sandbox():
+    sandbox = Sandbox()
+    _open_sandboxes.append(sandbox)
+    yield sandbox
+    _open_sandboxes.remove(sandbox)
+    sandbox.close()
+
+
+@pytest.fixture(scope="module")
+def module_sandbox():
+    """A sandbox for all tests of a file: for servers that are started once."""
+    yield from _sandbox()
+
+
+@pytest.fixture
+def sandbox():
+    """A sandbox for one test."""
+    yield from _sandbox()
+
+
+@pytest.fixture(autouse=True)
+def _error_logs():
+    """Every test answers for what httpd wrote into its error log meanwhile."""
+    for sandbox in _open_sandboxes:
+        for httpd in sandbox.httpds:
+            httpd.log.begin()
+    yield
+    problems = []
+    for sandbox in _open_sandboxes:
+        for httpd in sandbox.httpds:
+            try:
+                httpd.log.verify()
+            except AssertionError as problem:
+                problems.append(str(problem))
+    assert not problems, "\n".join(problems)

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "mod_udsroute/udr_protocol.h"
+#include "mod_udsroute/udr_target.h"
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <string.h>
+
+#define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
+#define RUNTIME_DIR   "/var/run/apache2"
+
+static apr_pool_t *pool;
+
+static int make_pool(void **state)
+{
+    (void)state;
+    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
+}
+
+static int drop_pool(void **state)
+{
+    (void)state;
+    apr_pool_destroy(pool);
+    return 0;
+}
+
+static const udr_target_t *parse(const char *text)
+{
+    const udr_target_t *target = NULL;
+    const char *error = udr_target_parse(&target, text, RUNTIME_DIR, pool);
+
+    if (error) {
+        fail_msg("%s", error);
+    }
+    return target;
+}
+
+static void assert_refused(const char *text, const char *part)
+{
+    static const udr_target_t untouched;
+    const udr_target_t *target = &untouched;
+    const char *error = udr_target_parse(&target, text, RUNTIME_DIR, pool);
+
+    if (!error) {
+        fail_msg("'%s' is accepted as %s", text, target->text);
+    }
+    if (!strstr(error, part)) {
+        fail_msg("\"%s\" does not say \"%s\"", error, part);
+    }
+    assert_ptr_equal(target, &untouched);
+}
+
+static void reads_host_port_and_path(void **state)
+{
+    static const struct {
+        const char *url; /* behind "unix:/x.sock|" */
+        const char *host;
+        int port;
+        const char *authority;
+        const char *path;
+    } rows[] = {
+        {"http://localhost", "localhost", 0, "localhost", ""},
+        {"http://localhost/", "localhost", 0, "localhost", "/"},
+        {"http://localhost:8000/app/", "localhost", 8000, "localhost:8000", "/app/"},
+        {"http://localhost:80/", "localhost", 80, "localhost", "/"},
+        {"http://localhost:1", "localhost", 1, "localhost:1", ""},
+        {"http://localhost:65535", "localhost", 65535, "localhost:65535", ""},
+        {"HTTP://LocalHost/Path", "localhost", 0, "localhost", "/Path"},
+        {"http://a_b.c-d.example~!&'()*+,;=/", "a_b.c-d.example~!&'()*+,;=", 0, "a_b.c-d.example~!&'()*+,;=", "/"},
+        {"http://127.0.0.1:8080/", "127.0.0.1", 8080, "127.0.0.1:8080", "/"},
+        {"http://[::1]/", "[::1]", 0, "[::1]", "/"},
+        {"http://[2001:DB8::1]:8080/x", "[2001:db8::1]", 8080, "[2001:db8::1]:8080", "/x"},
+        {"http://h/a//b/../$1${NAME}%2F:@|", "h", 0, "h", "/a//b/../$1${NAME}%2F:@|"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        const udr_target_t *target = parse(apr_pstrcat(pool, "unix:/x.sock|", rows[i].url, NULL));
+
+        assert_string_equal(target->address->text, "unix:/x.sock");
+        assert_string_equal(target->scheme->name, "http");
+        assert_int_equal(target->scheme->default_port, 80);
+        assert_ptr_equal(target->scheme->protocol, &udr_protocol_http1);
+        assert_string_equal(target->host, rows[i].host);
+        assert_int_equal(target->port, rows[i].port);
+        assert_string_equal(target->authority, rows[i].authority);
+        assert_string_equal(target->path, rows[i].path);
+    }
+}
+
+static void writes_the_whole_in_canonical_form(void **state)
+{
+    (void)state;
+    assert_string_equal(parse("UNIX:///run//x.sock|HTTP://Host:80/A")->text, "unix:/run/x.sock|http://host/A");
+    assert_string_equal(parse("unix:x.sock|http://h:81")->text, "unix:" RUNTIME_DIR "/x.sock|http://h:81");
+    assert_string_equal(parse("unix:@x|http://h/")->text, "unix:@x|http://h/");
+}
+
+static void keeps_nothing_of_the_callers_memory(void **state)
+{
+    char text[] = "unix:/x.sock|http://host:81/path";
+    const udr_target_t *target = parse(text);
+
+    (void)state;
+    memset(text, 'z', sizeof(text) - 1);
+    assert_string_equal(target->host, "host");
+    assert_string_equal(target->authority, "host:81");
+    assert_string_equal(target->path, "/path");
+    assert_string_equal(target->address->name, "/x.sock");
+}
+
+static void refuses_targets_without_a_bar_with_a_full_example(void **state)
+{
+    (void)state;
+    assert_refused("unix:/run/x.sock", "'unix:/run/x.sock' does not say what is spoken over the socket: write "
+                                       "'unix:/run/x.sock|http://localhost/'");
+    assert_refused("unix:/run/x.sock|", "'unix:/run/x.sock|' does not say what is spoken over the socket: write "
+                                        "'unix:/run/x.sock|http://localhost/'");
+    assert_refused("/run/x.sock", "write 'unix:/run/x.sock'");
+    assert_refused("http://localhost:8080/", "'http://localhost:8080/' names no Unix socket: write "
+                                             "'unix:/run/app.sock|http://localhost:8080/' (routes over TCP are");
+    assert_refused("", "does not begin with 'unix:'");
+}
+
+static void refuses_what_the_address_refuses(void **state)
+{
+    (void)state;
+    assert_refused("unix:/a/../b|http://localhost/", "contains a '..'");
+    assert_refused("unix:|http://localhost/", "names no socket");
+    assert_refused("http://localhost/|unix:/x.sock", "does not begin with 'unix:'");
+    assert_refused("unix:/run/$1|http://localhost/", "contains a '$': a socket comes from the configuration only");
+    /* The socket first: without it the rest is not worth mending. */
+    assert_refused("unix:/a%20b", "contains a '%'");
+}
+
+static void refuses_a_missing_or_unknown_scheme(void **state)
+{
+    static const struct {
+        const char *url;
+        const char *part;
+    } rows[] = {
+        {"localhost/",
+         "'unix:/x.sock|localhost/' has no scheme behind the bar: write 'unix:/x.sock|http://localhost/'"},
+        {"localhost:8000/", "write 'unix:/x.sock|http://localhost:8000/'"},
+        {"//localhost/", "write 'unix:/x.sock|http://localhost/'"},
+        {"/", "write 'unix:/x.sock|http://localhost/'"},
+        {"http:/localhost/a", "write 'unix:/x.sock|http://localhost/a'"},
+        {"http:localhost", "write 'unix:/x.sock|http://localhost'"},
+        {"http:", "write 'unix:/x.sock|http://localhost/'"},
+        {"http", "has no scheme"},
+        {"://localhost/", "has no scheme"},
+        {"localhost/a://b", "write 'unix:/x.sock|http://localhost/a://b'"},
+        {"ftp://localhost/", "'unix:/x.sock|ftp://localhost/' has the unknown scheme 'ftp': write one of: http"},
+        {"https://localhost/", "has the unknown scheme 'https'"},
+        {"htt://localhost/", "has the unknown scheme 'htt'"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        assert_refused(apr_pstrcat(pool, "unix:/x.sock|", rows[i].url, NULL), rows[i].part);
+    }
+}
+
+static void refuses_bad_hosts_and_ports(void **state)
+{
+    static const struct {
+        const char *url;
+        const char *part;
+    } rows[] = {
+        {"http://", "has no host: write one for the Host field, such as 'unix:/x.sock|http://localhost/'"},
+        {"http:///path", "has no host"},
+        {"http://:8000/", "has no host"},
+        {"http://user@host/p", "contains user information before an '@': write 'unix:/x.sock|http://host/p'"},
+        {"http://user:pass@host/", "contains user information"},
+        {"http://a%20b/", "'a%20b' is no host"},
+        {"http://h\xc3\xb6st/", "is no host"},
+        {"http://a\"b/", "is no host"},
+        {"http://a\\b/", "is no host"},
+        {"http://[::1/", "is no host"},
+        {"http://[::1]x/", "is no host"},
+        {"http://[]/", "is no host"},
+        {"http://[::g]/", "is no host"},
+        {"http://[fe80::1%eth0]/", "is no host"},
+        {"http://[127.0.0.1]/", "is no host"},
+        {"http://::1/", "has no host"},
+        {"http://$1/", "contains a '$' in host or port"},
+        {"http://localhost$1", "only the path may hold $1 or ${NAME}, behind its first '/'"},
+        {"http://localhost:$1/", "contains a '$' in host or port"},
+        {"http://localhost:0/", "the port '0' is out of range: 1 to 65535"},
+        {"http://localhost:65536/", "the port '65536' is out of range: 1 to 65535"},
+        {"http://localhost:/", "the port '' is not a number"},
+        {"http://localhost:http/", "the port 'http' is not a number"},
+        {"http://localhost:-1/", "the port '-1' is out of range"},
+        {"http://[::1]:99999/", "the port '99999' is out of range"},
+        {"http://a:1:2/", "the port '1:2' is not a number"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        assert_refused(apr_pstrcat(pool, "unix:/x.sock|", rows[i].url, NULL), rows[i].part);
+    }
+}
+
+static void refuses_query_fragment_spaces_and_control_characters(void **state)
+{
+    (void)state;
+    assert_refused("unix:/x.sock|http://h/p?q=1", "contains a '?': a target has neither query nor fragment");
+    assert_refused("unix:/x.sock|http://h?q", "contains a '?'");
+    assert_refused("unix:/x.sock|http://h/p#f", "contains a '#'");
+    assert_refused("unix:/x.sock|http://h/a b", "contains a space or a control character");
+    assert_refused("unix:/x.sock|http://h/a\tb", "'unix:/x.sock|http://h/a\\x09b' contains a space or a control");
+    assert_refused("unix:/x.sock|http://h/\x7f", "contains a space or a control character");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_host_port_and_path),
+        cmocka_unit_test(writes_the_whole_in_canonical_form),
+        cmocka_unit_test(keeps_nothing_of_the_callers_memory),
+        cmocka_unit_test(refuses_targets_without_a_bar_with_a_full_example),
+        cmocka_unit_test(refuses_what_the_address_refuses),
+        cmocka_unit_test(refuses_a_missing_or_unknown_scheme),
+        cmocka_unit_test(refuses_bad_hosts_and_ports),
+        cmocka_unit_test(refuses_query_fragment_spaces_and_control_characters),
+    };
+
+    apr_initialize();
+    return cmocka_run_group_tests_name("udr_target", tests, make_pool, drop_pool);
+}
