@@ -89,6 +89,9 @@ static apr_status_t make_pools(apr_pool_t *pchild, server_rec *servers, int *cou
         const apr_array_header_t *members = udr_server_config(s)->members;
         for (int i = 0; i < members->nelts; i++) {
             udr_member_t *member = APR_ARRAY_IDX(members, i, udr_member_t *);
+            if (member->pool) {
+                continue; /* a virtual host without lines of its own has the main server's configuration itself */
+            }
             apr_status_t rv = udr_pool_create(&member->pool, member, pchild);
             if (rv != APR_SUCCESS) {
                 return rv;

@@ -47,6 +47,7 @@ static void set_environment(request_rec *r, const udr_member_t *member, const ud
 {
     const udr_times_t *times = udr_exchange_times(exchange);
     apr_table_setn(r->subprocess_env, "UDSROUTE_MEMBER", member->target->text);
+    apr_table_setn(r->subprocess_env, "BALANCER_WORKER_NAME", member->target->text);
     set_number(r, "UDSROUTE_ATTEMPTS", udr_exchange_attempts(exchange));
     set_number(r, "UDSROUTE_QUEUE_US", span(times->begun, times->turn));
     set_number(r, "UDSROUTE_CONNECT_US", span(times->connecting, times->connected));

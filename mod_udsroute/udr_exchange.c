@@ -143,8 +143,11 @@ static void begin_to_send(udr_exchange_t *x)
     x->reused = x->connection->requests > 1;
     x->member_active = x->now;
     x->client_active = x->now;
-    udr_exchange_trace(x, "connect", "%s, request %u on it", x->reused ? "pooled connection" : "new connection",
-                       x->connection->requests);
+    if (x->reused) {
+        udr_exchange_trace(x, "pool", "idle connection taken, request %u on it", x->connection->requests);
+    } else {
+        udr_exchange_trace(x, "connect", "connected in %ld us", (long)(x->times.connected - x->times.connecting));
+    }
     udr_exchange_transit(x, UDR_EXCHANGE_SEND);
     udr_exchange_receive_init(x);
     udr_exchange_send_init(x);
@@ -220,6 +223,7 @@ static void use_turn(udr_exchange_t *x)
 
 static void start(udr_exchange_t *x)
 {
+    udr_exchange_trace(x, "pick", "member %s, attempt %d", x->plan.member->target->text, x->attempts + 1);
     if (x->has_turn || udr_pool_take(x->plan.member->pool, &x->waiter) == APR_SUCCESS) {
         use_turn(x);
         return;

@@ -38,8 +38,9 @@ typedef struct udr_receiver_t {
     bool readable; /* a read may find something */
     bool begun;    /* a byte has been received in this attempt */
     bool head_passed;
-    bool wanted;        /* the client gets the body */
-    apr_size_t dropped; /* bytes of an unwanted body */
+    bool wanted;          /* the client gets the body */
+    apr_uint64_t relayed; /* body bytes given to the client */
+    apr_size_t dropped;   /* bytes of an unwanted body */
     int interims;
     bool client_full;    /* waits for the client to take more */
     bool has_data;       /* body bytes were given to the client since the last flush */

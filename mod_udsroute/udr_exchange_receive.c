@@ -94,6 +94,7 @@ static void take_data(udr_exchange_t *x, udr_slice_t data)
     }
     receiver->has_data = true;
     receiver->unflushed = true;
+    receiver->relayed += data.len;
     client_took(x, x->plan.ops->data(x->plan.client, data));
 }
 
@@ -102,6 +103,7 @@ static void complete(udr_exchange_t *x, apr_size_t extra)
 {
     const udr_http1_head_t *head = x->receiver.reader.head;
     bool keep = x->settings->reuse && head->persistent && x->sender.done && extra == 0 && x->connection->file_is_known;
+    udr_exchange_trace(x, "relay", "complete, %" APR_UINT64_T_FMT " bytes of body", x->receiver.relayed);
     if (extra) {
         udr_exchange_trace(x, "relay", "%lu bytes behind the complete response", (unsigned long)extra);
     }

@@ -134,18 +134,18 @@ class Server:
                 return False
             return True
 
-    def signal(self, number):
+    def send(self, number):
         self.process.send_signal(number)
 
-    def stop(self, timeout=15):
-        """Ends the program with SIGTERM and asserts that nothing of it is left."""
+    def stop(self, timeout=15, number=signal.SIGTERM):
+        """Ends the program with a signal and asserts that nothing of it is left."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(number)
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self.name} did not end within {timeout} s of SIGTERM:\n{self.output()}") from None
+            raise AssertionError(f"{self.name} did not end within {timeout} s of {number!r}:\n{self.output()}") from None
         self._no_process_left()
 
     def _no_process_left(self):
