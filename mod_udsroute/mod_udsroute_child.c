@@ -2,6 +2,7 @@
 #include "mod_udsroute/mod_udsroute_child.h"
 #include "mod_udsroute/mod_udsroute_stay.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
+#include "mod_udsroute/udr_explanation.h"
 #include "mod_udsroute/udr_pool.h"
 
 #include <ap_mpm.h>
@@ -92,7 +93,10 @@ static apr_status_t make_pools(apr_pool_t *pchild, server_rec *servers, int *cou
             if (member->pool) {
                 continue; /* a virtual host without lines of its own has the main server's configuration itself */
             }
-            apr_status_t rv = udr_pool_create(&member->pool, member, pchild);
+            apr_status_t rv = udr_explanation_create(&member->explanation, pchild);
+            if (rv == APR_SUCCESS) {
+                rv = udr_pool_create(&member->pool, member, pchild);
+            }
             if (rv != APR_SUCCESS) {
                 return rv;
             }

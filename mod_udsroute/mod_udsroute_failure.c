@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_failure.h"
-#include "mod_udsroute/udr_diagnosis.h"
+#include "mod_udsroute/udr_explanation.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -34,16 +34,21 @@ static const char *explain_turn(const report_t *report)
                         report->member->settings.max, seconds(report, report->member->settings.acquire));
 }
 
+static const char *diagnose(const report_t *report, int error)
+{
+    return udr_explanation_get(report->member->explanation, report->member->target->address, error, apr_time_now(),
+                               report->r->pool);
+}
+
 static const char *explain_connect(const report_t *report)
 {
-    return udr_diagnosis_explain(report->member->target->address, report->failure->error, report->r->pool);
+    return diagnose(report, report->failure->error);
 }
 
 static const char *explain_connect_timeout(const report_t *report)
 {
     return apr_psprintf(report->r->pool, "no connection within %s (connectiontimeout): %s",
-                        seconds(report, report->member->settings.connect_timeout),
-                        udr_diagnosis_explain(report->member->target->address, EAGAIN, report->r->pool));
+                        seconds(report, report->member->settings.connect_timeout), diagnose(report, EAGAIN));
 }
 
 static const char *explain_peer(const report_t *report)

@@ -8,11 +8,13 @@
 #include "mod_udsroute/udr_target.h"
 
 typedef struct udr_pool_t udr_pool_t;
+typedef struct udr_explanation_t udr_explanation_t;
 
 typedef struct udr_member_t {
     const udr_target_t *target;
-    udr_settings_t settings; /* unset values are filled in once the whole configuration has been read */
-    udr_pool_t *pool;        /* this child's connections; NULL outside a child */
+    udr_settings_t settings;        /* unset values are filled in once the whole configuration has been read */
+    udr_pool_t *pool;               /* this child's connections; NULL outside a child */
+    udr_explanation_t *explanation; /* this child's last diagnosis; NULL outside a child */
 } udr_member_t;
 
 /* A member for target; settings are copied. From p, with which it lives. */
