@@ -37,7 +37,7 @@ typedef enum udr_via_t { UDR_VIA_UNSET, UDR_VIA_OFF, UDR_VIA_ON, UDR_VIA_FULL, U
 
 /* Of a server. Unset: -1, UDR_VIA_UNSET. */
 typedef struct udr_server_config_t {
-    apr_array_header_t *routes;  /* udr_route_t *: in the order of the configuration, a virtual host's own first */
+    apr_array_header_t *routes;  /* udr_route_t *: in the order of the configuration, the main server's first */
     apr_array_header_t *members; /* udr_member_t *: of this server's own lines */
     apr_hash_t *handlers;        /* SetHandler's value in lower case (as httpd gives it to us) → udr_member_t * */
     apr_interval_time_t timeout; /* UDSTimeout */

@@ -33,7 +33,8 @@ void *udr_config_merge_server(apr_pool_t *p, void *base_, void *overrides_)
     const udr_server_config_t *base = base_;
     const udr_server_config_t *overrides = overrides_;
     udr_server_config_t *merged = apr_pcalloc(p, sizeof *merged);
-    merged->routes = apr_array_append(p, overrides->routes, base->routes);
+    /* The server's own lines stand before a virtual host's, as with ProxyPass. */
+    merged->routes = apr_array_append(p, base->routes, overrides->routes);
     /* The base's members stay the base's: each is completed and gets its connections once. */
     merged->members = overrides->members;
     merged->handlers = overrides->handlers;
