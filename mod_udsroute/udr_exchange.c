@@ -143,6 +143,8 @@ static void begin_to_send(udr_exchange_t *x)
     x->reused = x->connection->requests > 1;
     x->member_active = x->now;
     x->client_active = x->now;
+    x->member_was_due = false;
+    x->client_was_due = false;
     if (x->reused) {
         udr_exchange_trace(x, "pool", "idle connection taken, request %u on it", x->connection->requests);
     } else {
@@ -259,11 +261,22 @@ static bool is_client_due(const udr_exchange_t *x)
     return x->receiver.client_full || (x->sender.client_empty && !x->sender.awaits_continue);
 }
 
+/* Whose turn it is has its time counted from when it became so, or from the last thing it did. */
 static void check_timeouts(udr_exchange_t *x)
 {
-    if (is_member_due(x) && x->now - x->member_active >= x->settings->timeout) {
+    bool member_is_due = is_member_due(x);
+    bool client_is_due = is_client_due(x);
+    if (member_is_due && !x->member_was_due) {
+        x->member_active = x->now;
+    }
+    if (client_is_due && !x->client_was_due) {
+        x->client_active = x->now;
+    }
+    x->member_was_due = member_is_due;
+    x->client_was_due = client_is_due;
+    if (member_is_due && x->now - x->member_active >= x->settings->timeout) {
         udr_exchange_fail(x, UDR_FAILURE_TIMEOUT, APR_SUCCESS, NULL);
-    } else if (is_client_due(x) && x->now - x->client_active >= x->plan.client_timeout) {
+    } else if (client_is_due && x->now - x->client_active >= x->plan.client_timeout) {
         udr_exchange_fail(x, UDR_FAILURE_CLIENT_TIMEOUT, APR_SUCCESS, NULL);
     }
 }
@@ -365,7 +378,6 @@ static void take_ready(udr_exchange_t *x, unsigned int ready)
     if (x->receiver.client_full && (ready & UDR_READY_CLIENT_OUT)) {
         apr_status_t rv = x->plan.ops->drain(x->plan.client);
         x->client_active = x->now;
-        x->member_active = x->now; /* it was not asked meanwhile */
         x->receiver.client_full = rv == APR_EAGAIN;
         x->receiver.readable = true;
         if (rv != APR_SUCCESS && rv != APR_EAGAIN) {

@@ -9,7 +9,8 @@
 #include "mod_udsroute/udr_protocol.h"
 
 /* The client's side, as the exchange sees it. No function blocks. Those that take response bytes return APR_SUCCESS;
- * APR_EAGAIN: taken, but let the client become writable before more is given; anything else: the client is gone. */
+ * APR_EAGAIN: taken, but let the client become writable before more is read for it; anything else: the client is gone.
+ */
 typedef struct udr_client_ops_t {
     /* The body bytes at hand; the same ones again until consumed. APR_SUCCESS: at least one; APR_EAGAIN: none yet;
      * APR_EOF: the body is complete; anything else: it will never be (the failure keeps the status). */

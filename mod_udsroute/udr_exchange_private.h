@@ -68,6 +68,8 @@ struct udr_exchange_t {
     apr_time_t connect_again;
     apr_time_t member_active; /* when the member last sent or took something */
     apr_time_t client_active; /* likewise the client */
+    bool member_was_due;      /* it owed us something when the last run ended */
+    bool client_was_due;      /* likewise the client */
     udr_sender_t sender;
     udr_receiver_t receiver;
 

@@ -30,16 +30,13 @@ void udr_exchange_receive_init(udr_exchange_t *x)
 /* What the client's side said to bytes it was given. Returns false when it is gone. */
 static bool client_took(udr_exchange_t *x, apr_status_t rv)
 {
-    if (rv == APR_EAGAIN) {
-        if (!x->receiver.client_full) {
-            x->client_active = x->now;
-        }
-        x->receiver.client_full = true;
-        return true;
-    }
-    if (rv != APR_SUCCESS) {
+    if (rv != APR_SUCCESS && rv != APR_EAGAIN) {
         udr_exchange_fail(x, UDR_FAILURE_CLIENT_GONE, rv, NULL);
         return false;
+    }
+    x->client_active = x->now;
+    if (rv == APR_EAGAIN) {
+        x->receiver.client_full = true;
     }
     return true;
 }
@@ -71,6 +68,9 @@ static void take_head(udr_exchange_t *x)
 {
     udr_receiver_t *receiver = &x->receiver;
     udr_exchange_trace(x, "head", "status %d", receiver->reader.head->status);
+    if (!x->times.first_byte) {
+        x->times.first_byte = x->now; /* it came in one read with an interim response */
+    }
     if (receiver->reader.head->status == 101) {
         udr_exchange_fail(x, UDR_FAILURE_RESPONSE, APR_SUCCESS, "101 Switching Protocols, which was not asked for");
         return;

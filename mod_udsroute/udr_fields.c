@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_fields.h"
+#include "mod_udsroute/udr_http1_syntax.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include <string.h>
@@ -118,7 +118,7 @@ bool udr_fields_is_token(const char *text)
         return false;
     }
     for (; *text; text++) {
-        if (!apr_isalnum(*text) && !strchr("!#$%&'*+-.^_`|~", *text)) {
+        if (!udr_http1_is(*text, UDR_HTTP1_TOKEN)) {
             return false;
         }
     }
@@ -128,8 +128,7 @@ bool udr_fields_is_token(const char *text)
 bool udr_fields_is_value(const char *text)
 {
     for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+        if (!udr_http1_is(*text, UDR_HTTP1_TEXT)) {
             return false;
         }
     }

@@ -1,35 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A state machine over RFC 9112. Each state is a row of the table at the end: a function that consumes what it can from
- * the front of the input, and what it means if the member closes there. In reading order: characters, lines, head,
- * body, chunks, machine. */
-#include "mod_udsroute/udr_http1.h"
+ * the front of the input, and what it means if the member closes there. In reading order: head, body, machine.
+ * What a line is made of is in udr_http1_syntax.c, the states of the chunked coding in udr_http1_chunked.c. */
+#include "mod_udsroute/udr_http1_private.h"
+#include "mod_udsroute/udr_http1_syntax.h"
 
-#include <stdint.h>
 #include <string.h>
-
-typedef enum state_t {
-    STATE_STATUS_LINE,
-    STATE_FIELDS,
-    STATE_LENGTH,          /* body of a known length, at least one byte due */
-    STATE_TO_CLOSE,        /* body that ends when the member closes */
-    STATE_CHUNK_SIZE,      /* hexadecimal digits */
-    STATE_CHUNK_SPACE,     /* what may stand between size and extension */
-    STATE_CHUNK_EXTENSION, /* from the first ';' to the CR */
-    STATE_CHUNK_LINE_LF,   /* the CR has come */
-    STATE_CHUNK_DATA,      /* at least one byte due */
-    STATE_CHUNK_DATA_CR,   /* the CRLF behind the data */
-    STATE_CHUNK_DATA_LF,
-    STATE_TRAILERS,
-    STATE_END,
-    STATE_BAD
-} state_t;
-
-/* What has been fed and not yet consumed. A section (a head, the trailers) begins at `at` until it is whole. */
-typedef struct input_t {
-    const char *at;
-    apr_size_t len;
-    udr_slice_t data; /* body bytes to hand out */
-} input_t;
 
 /* "HTTP/1.1 200 ": what stands before the reason. */
 #define PROTOCOL        "HTTP/1."
@@ -38,222 +14,9 @@ typedef struct input_t {
 #define STATUS_END      (STATUS_OFFSET + 3)
 #define REASON_OFFSET   (STATUS_END + 1)
 
-#define CHUNK_DIGITS_MAX 16
-/* Chunk extensions serve nobody: a limit of their own keeps a member from sending a stream of them. */
-#define CHUNK_LINE_MAX 4096
-
 /* Sentences used more than once. */
 #define WHY_STATUS_LINE   "a status line that is none"
-#define WHY_LINE_TOO_LONG "a line longer than responsefieldsize"
 #define WHY_TE_AND_LENGTH "both Transfer-Encoding and Content-Length"
-#define WHY_CHUNK_SIZE    "a bad chunk size"
-#define WHY_CHUNK_LINE    "a chunk-size line that does not end in CRLF"
-
-/* --- characters --- */
-
-enum {
-    TEXT = 1,  /* may stand in a field value or a reason: HTAB, SP, VCHAR, obs-text (RFC 9110, 5.5; RFC 9112, 4) */
-    TOKEN = 2, /* may stand in a field name (RFC 9110, 5.6.2) */
-    BOTH = TEXT | TOKEN
-};
-
-static const unsigned char classes[256] = {
-    ['\t'] = TEXT,        [' '] = TEXT,         ['!'] = BOTH,         ['"'] = TEXT,         ['#' ... '\''] = BOTH,
-    ['(' ... ')'] = TEXT, ['*' ... '+'] = BOTH, [','] = TEXT,         ['-' ... '.'] = BOTH, ['/'] = TEXT,
-    ['0' ... '9'] = BOTH, [':' ... '@'] = TEXT, ['A' ... 'Z'] = BOTH, ['[' ... ']'] = TEXT, ['^' ... 'z'] = BOTH,
-    ['{'] = TEXT,         ['|'] = BOTH,         ['}'] = TEXT,         ['~'] = BOTH,         [0x80 ... 0xff] = TEXT,
-};
-
-static inline bool is(char byte, int class)
-{
-    return (classes[(unsigned char)byte] & class) != 0;
-}
-
-static inline bool is_space(char byte)
-{
-    return byte == ' ' || byte == '\t';
-}
-
-static inline bool is_digit(char byte)
-{
-    return byte >= '0' && byte <= '9';
-}
-
-static inline int hex_value(char byte)
-{
-    if (is_digit(byte)) {
-        return byte - '0';
-    }
-    const int letter = byte | 0x20;
-    return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
-}
-
-/* How many bytes at the start are of the class. */
-static inline apr_size_t span(udr_slice_t text, int class)
-{
-    apr_size_t count = 0;
-    while (count < text.len && is(text.ptr[count], class)) {
-        count++;
-    }
-    return count;
-}
-
-static inline udr_slice_t trimmed(const char *start, const char *end)
-{
-    while (start < end && is_space(*start)) {
-        start++;
-    }
-    while (end > start && is_space(end[-1])) {
-        end--;
-    }
-    return (udr_slice_t){start, (apr_size_t)(end - start)};
-}
-
-/* Whether text is `lower`, which consists of small letters and '-', in any case. In text that was found good, setting
- * that bit makes nothing a letter or a '-' that is none. (strncasecmp(3) would ask the locale.) */
-static inline bool equals(udr_slice_t text, const char *lower, apr_size_t len)
-{
-    if (text.len != len) {
-        return false;
-    }
-    for (apr_size_t i = 0; i < len; i++) {
-        if ((text.ptr[i] | 0x20) != lower[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-#define EQUALS(text, literal) equals((text), (literal), sizeof(literal) - 1)
-
-/* Takes the next element of a comma-separated list (RFC 9110, 5.6.1); it may be empty. The list's ptr is NULL at its
- * end. */
-static bool list_next(udr_slice_t *list, udr_slice_t *element)
-{
-    if (!list->ptr) {
-        return false;
-    }
-    const char *end = list->ptr + list->len;
-    const char *comma = list->len ? memchr(list->ptr, ',', list->len) : NULL;
-    *element = trimmed(list->ptr, comma ? comma : end);
-    list->ptr = comma ? comma + 1 : NULL;
-    list->len = comma ? (apr_size_t)(end - list->ptr) : 0;
-    return true;
-}
-
-/* --- moving on --- */
-
-static inline void consume(input_t *input, apr_size_t count)
-{
-    input->at += count;
-    input->len -= count;
-}
-
-static inline udr_codec_status_t enter(udr_http1_reader_t *reader, state_t state)
-{
-    reader->state = (int)state;
-    return UDR_CODEC_MORE;
-}
-
-/* Enters a state that counts bytes from here. */
-static udr_codec_status_t begin(udr_http1_reader_t *reader, state_t state)
-{
-    reader->scanned = 0;
-    reader->line_start = 0;
-    reader->left = 0;
-    return enter(reader, state);
-}
-
-static udr_codec_status_t fail(udr_http1_reader_t *reader, const char *why)
-{
-    reader->why = why;
-    reader->state = STATE_BAD;
-    return UDR_CODEC_BAD;
-}
-
-/* --- lines --- */
-
-/* Finds the section's next line, searching each byte once however the section arrives. lf_alone: a bare LF ends a line
- * as well (RFC 9112, 2.2). Returns NULL and sets *line, its ptr to NULL while the end of the line has not come; or says
- * what is wrong. */
-static inline const char *next_line(udr_http1_reader_t *reader, const input_t *input, bool lf_alone, udr_slice_t *line)
-{
-    /* Searching no further than the nearer limit (the line's, with its CRLF), the answer does not depend on how much of
-     * what lies beyond has arrived. */
-    const char *too_long = WHY_LINE_TOO_LONG;
-    apr_size_t limit = reader->line_start + reader->limits.line + 2;
-    if (limit > reader->limits.head) {
-        limit = reader->limits.head;
-        too_long = "a head or trailer section longer than 8 times responsefieldsize";
-    }
-    const apr_size_t end = input->len < limit ? input->len : limit;
-    const apr_size_t unsearched = end - reader->scanned;
-    const char *lf = unsearched ? memchr(input->at + reader->scanned, '\n', unsearched) : NULL;
-    if (!lf) {
-        reader->scanned = end;
-        line->ptr = NULL;
-        return end == limit ? too_long : NULL;
-    }
-    line->ptr = input->at + reader->line_start;
-    line->len = (apr_size_t)(lf - line->ptr);
-    reader->scanned = reader->line_start = (apr_size_t)(lf - input->at) + 1;
-    if (line->len && lf[-1] == '\r') {
-        line->len--;
-    } else if (!lf_alone) {
-        return "a bare LF in the trailer section";
-    }
-    return line->len > reader->limits.line ? too_long : NULL;
-}
-
-__attribute__((returns_nonnull)) static const char *why_not_text(char byte)
-{
-    switch (byte) {
-    case '\0':
-        return "a NUL in a line";
-    case '\r':
-        return "a bare CR in a line";
-    default:
-        return "a control character in a line";
-    }
-}
-
-/* Says what is wrong with a line that begins with `good` token characters and then has no colon. */
-__attribute__((returns_nonnull)) static const char *why_not_name(udr_slice_t line, apr_size_t good)
-{
-    if (is_space(line.ptr[0])) {
-        return "a folded field line (obs-fold)"; /* RFC 9112, 5.2 */
-    }
-    if (good < line.len && !is(line.ptr[good], TEXT)) {
-        return why_not_text(line.ptr[good]);
-    }
-    if (!memchr(line.ptr, ':', line.len)) {
-        return "a field line without a colon";
-    }
-    if (line.ptr[good] == ':') {
-        return "a field without a name";
-    }
-    if (is_space(line.ptr[good])) {
-        return "white space in a field name or before its colon"; /* RFC 9112, 5.1 */
-    }
-    return "an illegal character in a field name";
-}
-
-/* Takes a field line, which is not empty, apart. Returns NULL or what is wrong. */
-static inline const char *parse_field(udr_slice_t line, udr_field_t *field)
-{
-    const apr_size_t name = span(line, TOKEN);
-    if (name == 0 || name == line.len || line.ptr[name] != ':') {
-        return why_not_name(line, name);
-    }
-    const udr_slice_t value = {line.ptr + name + 1, line.len - name - 1};
-    const apr_size_t good = span(value, TEXT);
-    if (good < value.len) {
-        return why_not_text(value.ptr[good]);
-    }
-    field->name = (udr_slice_t){line.ptr, name};
-    field->value = trimmed(value.ptr, value.ptr + value.len);
-    return NULL;
-}
 
 /* --- the head --- */
 
@@ -261,24 +24,6 @@ static inline const char *parse_field(udr_slice_t line, udr_field_t *field)
 static bool is_bare(int status)
 {
     return status < 200 || status == 204;
-}
-
-/* Reads 1*DIGIT (RFC 9110, 8.6). Returns NULL or what is wrong. */
-static const char *parse_length(udr_slice_t text, apr_uint64_t *length)
-{
-    apr_uint64_t value = 0;
-    for (apr_size_t i = 0; i < text.len; i++) {
-        if (!is_digit(text.ptr[i])) {
-            return "a Content-Length that is no number";
-        }
-        const apr_uint64_t digit = (apr_uint64_t)(text.ptr[i] - '0');
-        if (value > (INT64_MAX - digit) / 10) {
-            return "a Content-Length beyond 2^63-1";
-        }
-        value = value * 10 + digit;
-    }
-    *length = value;
-    return text.len ? NULL : "an empty Content-Length";
 }
 
 /* RFC 9110, 8.6: a value that is repeated, in a list or in several fields, is one value; two that differ are two
@@ -290,9 +35,9 @@ static const char *note_content_length(udr_http1_reader_t *reader, udr_slice_t l
     if (reader->chunked) {
         return WHY_TE_AND_LENGTH; /* RFC 9112, 6.3, rule 3 */
     }
-    while (list_next(&list, &element)) {
+    while (udr_http1_list_next(&list, &element)) {
         apr_uint64_t length;
-        const char *why = parse_length(element, &length);
+        const char *why = udr_http1_parse_length(element, &length);
         if (why) {
             return why;
         }
@@ -317,7 +62,7 @@ static const char *note_transfer_encoding(udr_http1_reader_t *reader, udr_slice_
     if (reader->chunked) {
         return "Transfer-Encoding twice";
     }
-    if (!EQUALS(value, "chunked")) {
+    if (!UDR_HTTP1_EQUALS(value, "chunked")) {
         return "an unsupported transfer coding";
     }
     if (reader->head.minor == 0) {
@@ -333,22 +78,22 @@ static const char *note_transfer_encoding(udr_http1_reader_t *reader, udr_slice_
 static void note_connection(udr_http1_reader_t *reader, udr_slice_t list)
 {
     udr_slice_t option;
-    while (list_next(&list, &option)) {
-        reader->close = reader->close || EQUALS(option, "close");
-        reader->keep_alive = reader->keep_alive || EQUALS(option, "keep-alive");
+    while (udr_http1_list_next(&list, &option)) {
+        reader->close = reader->close || UDR_HTTP1_EQUALS(option, "close");
+        reader->keep_alive = reader->keep_alive || UDR_HTTP1_EQUALS(option, "keep-alive");
     }
 }
 
 /* Notes what concerns framing and the connection. Returns NULL or what is wrong. */
 static inline const char *note_field(udr_http1_reader_t *reader, const udr_field_t *field)
 {
-    if (EQUALS(field->name, "content-length")) {
+    if (UDR_HTTP1_EQUALS(field->name, "content-length")) {
         return note_content_length(reader, field->value);
     }
-    if (EQUALS(field->name, "transfer-encoding")) {
+    if (UDR_HTTP1_EQUALS(field->name, "transfer-encoding")) {
         return note_transfer_encoding(reader, field->value);
     }
-    if (EQUALS(field->name, "connection")) {
+    if (UDR_HTTP1_EQUALS(field->name, "connection")) {
         note_connection(reader, field->value);
     }
     return NULL;
@@ -360,8 +105,9 @@ static const char *parse_status_line(udr_slice_t line, udr_http1_head_t *head)
 {
     const char *minor = line.ptr + PROTOCOL_LENGTH;
     const char *status = line.ptr + STATUS_OFFSET;
-    if (line.len < STATUS_END || !is_digit(*minor) || minor[1] != ' ' || !is_digit(status[0]) || !is_digit(status[1]) ||
-        !is_digit(status[2]) || (line.len > STATUS_END && status[3] != ' ')) {
+    if (line.len < STATUS_END || !udr_http1_is_digit(*minor) || minor[1] != ' ' || !udr_http1_is_digit(status[0]) ||
+        !udr_http1_is_digit(status[1]) || !udr_http1_is_digit(status[2]) ||
+        (line.len > STATUS_END && status[3] != ' ')) {
         return WHY_STATUS_LINE;
     }
     head->minor = *minor == '0' ? 0 : 1;
@@ -371,26 +117,26 @@ static const char *parse_status_line(udr_slice_t line, udr_http1_head_t *head)
     }
     if (line.len > REASON_OFFSET) {
         const udr_slice_t reason = {line.ptr + REASON_OFFSET, line.len - REASON_OFFSET};
-        const apr_size_t good = span(reason, TEXT);
-        if (good < reason.len) {
-            return why_not_text(reason.ptr[good]);
+        const char *why = udr_http1_check_text(reason);
+        if (why) {
+            return why;
         }
         head->reason.len = reason.len;
     }
     return NULL;
 }
 
-static udr_codec_status_t read_status_line(udr_http1_reader_t *reader, input_t *input)
+static udr_codec_status_t read_status_line(udr_http1_reader_t *reader, udr_http1_input_t *input)
 {
     /* Who speaks another protocol may send no LF for long, but is known by the first bytes. */
     const apr_size_t known = input->len < PROTOCOL_LENGTH ? input->len : PROTOCOL_LENGTH;
     if (known && memcmp(input->at, PROTOCOL, known) != 0) {
-        return fail(reader, WHY_STATUS_LINE);
+        return udr_http1_fail(reader, WHY_STATUS_LINE);
     }
     udr_slice_t line;
-    const char *why = next_line(reader, input, true, &line);
+    const char *why = udr_http1_next_line(reader, input, true, &line);
     if (why) {
-        return fail(reader, why);
+        return udr_http1_fail(reader, why);
     }
     if (!line.ptr) {
         return UDR_CODEC_MORE;
@@ -399,10 +145,10 @@ static udr_codec_status_t read_status_line(udr_http1_reader_t *reader, input_t *
     reader->chunked = reader->close = reader->keep_alive = false;
     why = parse_status_line(line, &reader->head);
     if (why) {
-        return fail(reader, why);
+        return udr_http1_fail(reader, why);
     }
     reader->fields_start = reader->line_start;
-    return enter(reader, STATE_FIELDS);
+    return udr_http1_enter(reader, UDR_HTTP1_STATE_FIELDS);
 }
 
 /* RFC 9112, 6.3. */
@@ -427,12 +173,12 @@ static bool is_persistent(const udr_http1_reader_t *reader)
 }
 
 /* The head is whole. fields_end: where in it the empty line begins. */
-static udr_codec_status_t finish_head(udr_http1_reader_t *reader, input_t *input, apr_size_t fields_end)
+static udr_codec_status_t finish_head(udr_http1_reader_t *reader, udr_http1_input_t *input, apr_size_t fields_end)
 {
-    static const state_t bodies[] = {[UDR_HTTP1_NO_BODY] = STATE_END,
-                                     [UDR_HTTP1_LENGTH] = STATE_LENGTH,
-                                     [UDR_HTTP1_CHUNKED] = STATE_CHUNK_SIZE,
-                                     [UDR_HTTP1_TO_CLOSE] = STATE_TO_CLOSE};
+    static const udr_http1_state_t bodies[] = {[UDR_HTTP1_NO_BODY] = UDR_HTTP1_STATE_END,
+                                               [UDR_HTTP1_LENGTH] = UDR_HTTP1_STATE_LENGTH,
+                                               [UDR_HTTP1_CHUNKED] = UDR_HTTP1_STATE_CHUNK_SIZE,
+                                               [UDR_HTTP1_TO_CLOSE] = UDR_HTTP1_STATE_TO_CLOSE};
     udr_http1_head_t *head = &reader->head;
     head->reason.ptr = input->at + REASON_OFFSET;
     head->fields.ptr = input->at + reader->fields_start;
@@ -440,27 +186,27 @@ static udr_codec_status_t finish_head(udr_http1_reader_t *reader, input_t *input
     head->has_length = head->has_length && !is_bare(head->status);
     head->framing = body_framing(reader);
     head->persistent = is_persistent(reader);
-    consume(input, reader->line_start);
+    udr_http1_consume(input, reader->line_start);
     if (head->status < 200 && head->status != 101) {
-        begin(reader, STATE_STATUS_LINE);
+        udr_http1_begin(reader, UDR_HTTP1_STATE_STATUS_LINE);
         return UDR_CODEC_INTERIM;
     }
-    begin(reader, bodies[head->framing]);
+    udr_http1_begin(reader, bodies[head->framing]);
     if (head->framing == UDR_HTTP1_LENGTH) {
         reader->left = head->length;
-        enter(reader, head->length ? STATE_LENGTH : STATE_END);
+        udr_http1_enter(reader, head->length ? UDR_HTTP1_STATE_LENGTH : UDR_HTTP1_STATE_END);
     }
     return UDR_CODEC_HEAD;
 }
 
-static udr_codec_status_t read_fields(udr_http1_reader_t *reader, input_t *input)
+static udr_codec_status_t read_fields(udr_http1_reader_t *reader, udr_http1_input_t *input)
 {
     for (;;) {
         udr_slice_t line;
         udr_field_t field;
-        const char *why = next_line(reader, input, true, &line);
+        const char *why = udr_http1_next_line(reader, input, true, &line);
         if (why) {
-            return fail(reader, why);
+            return udr_http1_fail(reader, why);
         }
         if (!line.ptr) {
             return UDR_CODEC_MORE;
@@ -468,181 +214,35 @@ static udr_codec_status_t read_fields(udr_http1_reader_t *reader, input_t *input
         if (line.len == 0) {
             return finish_head(reader, input, (apr_size_t)(line.ptr - input->at));
         }
-        why = parse_field(line, &field);
+        why = udr_http1_parse_field(line, &field);
         if (!why) {
             why = note_field(reader, &field);
         }
         if (why) {
-            return fail(reader, why);
+            return udr_http1_fail(reader, why);
         }
     }
 }
 
 /* --- the body --- */
 
-/* Hands out what there is of the bytes due. */
-static udr_codec_status_t hand_out(udr_http1_reader_t *reader, input_t *input, state_t next)
+static udr_codec_status_t read_length(udr_http1_reader_t *reader, udr_http1_input_t *input)
 {
-    if (input->len == 0) {
-        return UDR_CODEC_MORE;
-    }
-    input->data.ptr = input->at;
-    input->data.len = input->len < reader->left ? input->len : (apr_size_t)reader->left;
-    reader->left -= input->data.len;
-    consume(input, input->data.len);
-    if (reader->left == 0) {
-        enter(reader, next);
-    }
-    return UDR_CODEC_DATA;
+    return udr_http1_hand_out(reader, input, UDR_HTTP1_STATE_END);
 }
 
-static udr_codec_status_t read_length(udr_http1_reader_t *reader, input_t *input)
-{
-    return hand_out(reader, input, STATE_END);
-}
-
-static udr_codec_status_t read_to_close(udr_http1_reader_t *reader, input_t *input)
+static udr_codec_status_t read_to_close(udr_http1_reader_t *reader, udr_http1_input_t *input)
 {
     reader->left = input->len;
-    return hand_out(reader, input, STATE_TO_CLOSE);
-}
-
-/* --- chunks (RFC 9112, 7.1): a size is digits and nothing else, a line ends in CRLF and nothing else --- */
-
-/* Consumes a byte of a chunk-size line. Returns whether the line is still within its limit. */
-static inline bool count_byte(udr_http1_reader_t *reader, input_t *input)
-{
-    const apr_size_t limit = reader->limits.line < CHUNK_LINE_MAX ? reader->limits.line : CHUNK_LINE_MAX;
-    consume(input, 1);
-    return ++reader->scanned <= limit;
-}
-
-static udr_codec_status_t take_cr(udr_http1_reader_t *reader, input_t *input)
-{
-    consume(input, 1);
-    return enter(reader, STATE_CHUNK_LINE_LF);
-}
-
-static udr_codec_status_t read_chunk_size(udr_http1_reader_t *reader, input_t *input)
-{
-    for (; input->len; count_byte(reader, input)) {
-        const int digit = hex_value(*input->at);
-        if (digit < 0) {
-            break;
-        }
-        if (reader->scanned == CHUNK_DIGITS_MAX || reader->left > INT64_MAX >> 4) {
-            return fail(reader, "a chunk size of more than 16 digits or beyond 2^63-1");
-        }
-        reader->left = reader->left << 4 | (apr_uint64_t)digit;
-    }
-    if (input->len == 0) {
-        return UDR_CODEC_MORE;
-    }
-    if (reader->scanned == 0) {
-        return fail(reader, WHY_CHUNK_SIZE);
-    }
-    return *input->at == '\r' ? take_cr(reader, input) : enter(reader, STATE_CHUNK_SPACE);
-}
-
-/* White space may stand between size and ';' (BWS), but not between size and CR: padding of that kind went out of use
- * with the servers of the 1990s. */
-static udr_codec_status_t read_chunk_space(udr_http1_reader_t *reader, input_t *input)
-{
-    while (input->len) {
-        if (*input->at == ';') {
-            return enter(reader, STATE_CHUNK_EXTENSION);
-        }
-        if (!is_space(*input->at)) {
-            return fail(reader, *input->at == '\n' ? WHY_CHUNK_LINE : WHY_CHUNK_SIZE);
-        }
-        if (!count_byte(reader, input)) {
-            return fail(reader, WHY_LINE_TOO_LONG);
-        }
-    }
-    return UDR_CODEC_MORE;
-}
-
-/* Extensions are skipped, not understood (RFC 9112, 7.1.1), but nothing in them may pass for a line end elsewhere. */
-static udr_codec_status_t read_chunk_extension(udr_http1_reader_t *reader, input_t *input)
-{
-    while (input->len) {
-        if (*input->at == '\r') {
-            return take_cr(reader, input);
-        }
-        if (!is(*input->at, TEXT)) {
-            return fail(reader, *input->at == '\n' ? WHY_CHUNK_LINE : "a control character in a chunk extension");
-        }
-        if (!count_byte(reader, input)) {
-            return fail(reader, WHY_LINE_TOO_LONG);
-        }
-    }
-    return UDR_CODEC_MORE;
-}
-
-static udr_codec_status_t read_chunk_line_lf(udr_http1_reader_t *reader, input_t *input)
-{
-    if (input->len == 0) {
-        return UDR_CODEC_MORE;
-    }
-    if (*input->at != '\n') {
-        return fail(reader, WHY_CHUNK_LINE);
-    }
-    consume(input, 1);
-    return reader->left ? enter(reader, STATE_CHUNK_DATA) : begin(reader, STATE_TRAILERS);
-}
-
-static udr_codec_status_t read_chunk_data(udr_http1_reader_t *reader, input_t *input)
-{
-    return hand_out(reader, input, STATE_CHUNK_DATA_CR);
-}
-
-static udr_codec_status_t read_chunk_data_end(udr_http1_reader_t *reader, input_t *input)
-{
-    const bool cr_due = reader->state == STATE_CHUNK_DATA_CR;
-    if (input->len == 0) {
-        return UDR_CODEC_MORE;
-    }
-    if (*input->at != (cr_due ? '\r' : '\n')) {
-        return fail(reader, "chunk data without CRLF behind it");
-    }
-    consume(input, 1);
-    return cr_due ? enter(reader, STATE_CHUNK_DATA_LF) : begin(reader, STATE_CHUNK_SIZE);
-}
-
-/* RFC 9112, 7.1.2. Only the syntax counts: framing fields frame nothing any more here, and which fields are passed on
- * is the caller's to say (RFC 9110, 6.5.1). */
-static udr_codec_status_t read_trailers(udr_http1_reader_t *reader, input_t *input)
-{
-    for (;;) {
-        udr_slice_t line;
-        udr_field_t field;
-        const char *why = next_line(reader, input, false, &line);
-        if (why) {
-            return fail(reader, why);
-        }
-        if (!line.ptr) {
-            return UDR_CODEC_MORE;
-        }
-        if (line.len == 0) {
-            reader->trailers.ptr = input->at;
-            reader->trailers.len = (apr_size_t)(line.ptr - input->at);
-            consume(input, reader->line_start);
-            enter(reader, STATE_END);
-            return UDR_CODEC_END;
-        }
-        why = parse_field(line, &field);
-        if (why) {
-            return fail(reader, why);
-        }
-    }
+    return udr_http1_hand_out(reader, input, UDR_HTTP1_STATE_TO_CLOSE);
 }
 
 /* --- the machine --- */
 
-static udr_codec_status_t read_nothing(udr_http1_reader_t *reader, input_t *input)
+static udr_codec_status_t read_nothing(udr_http1_reader_t *reader, udr_http1_input_t *input)
 {
     (void)input;
-    return reader->state == STATE_END ? UDR_CODEC_END : UDR_CODEC_BAD;
+    return reader->state == UDR_HTTP1_STATE_END ? UDR_CODEC_END : UDR_CODEC_BAD;
 }
 
 #define CUT_HEAD    "closed within the head"
@@ -651,24 +251,24 @@ static udr_codec_status_t read_nothing(udr_http1_reader_t *reader, input_t *inpu
 
 static const struct {
     /* Consumes from the front of the input. MORE, and another state than before: that one goes on with the rest. */
-    udr_codec_status_t (*read)(udr_http1_reader_t *reader, input_t *input);
+    udr_codec_status_t (*read)(udr_http1_reader_t *reader, udr_http1_input_t *input);
     /* Why the response is not complete if the member closes here. NULL: it is. */
     const char *cut;
 } states[] = {
-    [STATE_STATUS_LINE] = {read_status_line, CUT_HEAD},
-    [STATE_FIELDS] = {read_fields, CUT_HEAD},
-    [STATE_LENGTH] = {read_length, CUT_LENGTH},
-    [STATE_TO_CLOSE] = {read_to_close, NULL},
-    [STATE_CHUNK_SIZE] = {read_chunk_size, CUT_CHUNKED},
-    [STATE_CHUNK_SPACE] = {read_chunk_space, CUT_CHUNKED},
-    [STATE_CHUNK_EXTENSION] = {read_chunk_extension, CUT_CHUNKED},
-    [STATE_CHUNK_LINE_LF] = {read_chunk_line_lf, CUT_CHUNKED},
-    [STATE_CHUNK_DATA] = {read_chunk_data, CUT_CHUNKED},
-    [STATE_CHUNK_DATA_CR] = {read_chunk_data_end, CUT_CHUNKED},
-    [STATE_CHUNK_DATA_LF] = {read_chunk_data_end, CUT_CHUNKED},
-    [STATE_TRAILERS] = {read_trailers, "closed within the trailers of a chunked body"},
-    [STATE_END] = {read_nothing, NULL},
-    [STATE_BAD] = {read_nothing, NULL},
+    [UDR_HTTP1_STATE_STATUS_LINE] = {read_status_line, CUT_HEAD},
+    [UDR_HTTP1_STATE_FIELDS] = {read_fields, CUT_HEAD},
+    [UDR_HTTP1_STATE_LENGTH] = {read_length, CUT_LENGTH},
+    [UDR_HTTP1_STATE_TO_CLOSE] = {read_to_close, NULL},
+    [UDR_HTTP1_STATE_CHUNK_SIZE] = {udr_http1_read_chunk_size, CUT_CHUNKED},
+    [UDR_HTTP1_STATE_CHUNK_SPACE] = {udr_http1_read_chunk_space, CUT_CHUNKED},
+    [UDR_HTTP1_STATE_CHUNK_EXTENSION] = {udr_http1_read_chunk_extension, CUT_CHUNKED},
+    [UDR_HTTP1_STATE_CHUNK_LINE_LF] = {udr_http1_read_chunk_line_lf, CUT_CHUNKED},
+    [UDR_HTTP1_STATE_CHUNK_DATA] = {udr_http1_read_chunk_data, CUT_CHUNKED},
+    [UDR_HTTP1_STATE_CHUNK_DATA_CR] = {udr_http1_read_chunk_data_end, CUT_CHUNKED},
+    [UDR_HTTP1_STATE_CHUNK_DATA_LF] = {udr_http1_read_chunk_data_end, CUT_CHUNKED},
+    [UDR_HTTP1_STATE_TRAILERS] = {udr_http1_read_trailers, "closed within the trailers of a chunked body"},
+    [UDR_HTTP1_STATE_END] = {read_nothing, NULL},
+    [UDR_HTTP1_STATE_BAD] = {read_nothing, NULL},
 };
 
 void udr_http1_reader_init(udr_http1_reader_t *reader, bool head_request, const udr_http1_limits_t *limits)
@@ -676,13 +276,13 @@ void udr_http1_reader_init(udr_http1_reader_t *reader, bool head_request, const 
     memset(reader, 0, sizeof(*reader));
     reader->limits = *limits;
     reader->head_request = head_request;
-    enter(reader, STATE_STATUS_LINE);
+    udr_http1_enter(reader, UDR_HTTP1_STATE_STATUS_LINE);
 }
 
 udr_codec_status_t udr_http1_reader_feed(udr_http1_reader_t *reader, const char *data, apr_size_t len,
                                          udr_codec_step_t *step)
 {
-    input_t input = {.at = data, .len = len};
+    udr_http1_input_t input = {.at = data, .len = len};
     udr_codec_status_t status;
     int state;
     do {
@@ -696,17 +296,17 @@ udr_codec_status_t udr_http1_reader_feed(udr_http1_reader_t *reader, const char 
 
 udr_codec_status_t udr_http1_reader_eof(udr_http1_reader_t *reader, apr_size_t pending)
 {
-    if (reader->state == STATE_BAD) {
+    if (reader->state == UDR_HTTP1_STATE_BAD) {
         return UDR_CODEC_BAD;
     }
-    if (reader->state == STATE_STATUS_LINE && pending == 0) {
-        return fail(reader, reader->head.status ? "closed after an interim response, before the final one"
-                                                : "closed before any byte of the response");
+    if (reader->state == UDR_HTTP1_STATE_STATUS_LINE && pending == 0) {
+        return udr_http1_fail(reader, reader->head.status ? "closed after an interim response, before the final one"
+                                                          : "closed before any byte of the response");
     }
     if (states[reader->state].cut) {
-        return fail(reader, states[reader->state].cut);
+        return udr_http1_fail(reader, states[reader->state].cut);
     }
-    enter(reader, STATE_END);
+    udr_http1_enter(reader, UDR_HTTP1_STATE_END);
     return UDR_CODEC_END;
 }
 
@@ -721,7 +321,7 @@ bool udr_http1_field_next(udr_slice_t *section, udr_field_t *field)
     const char *colon = memchr(section->ptr, ':', section->len);
     const char *lf = memchr(section->ptr, '\n', section->len);
     field->name = (udr_slice_t){section->ptr, (apr_size_t)(colon - section->ptr)};
-    field->value = trimmed(colon + 1, lf[-1] == '\r' ? lf - 1 : lf);
+    field->value = udr_http1_trimmed(colon + 1, lf[-1] == '\r' ? lf - 1 : lf);
     section->len -= (apr_size_t)(lf + 1 - section->ptr);
     section->ptr = lf + 1;
     return true;

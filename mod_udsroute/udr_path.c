@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_path.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include <string.h>
@@ -11,7 +10,9 @@ static const char hex[] = "0123456789ABCDEF";
 /* RFC 3986, 3.3: pchar = unreserved / pct-encoded / sub-delims / ":" / "@"; and the '/' between segments. */
 static bool is_path_char(unsigned char c)
 {
-    return apr_isalnum(c) || (c && strchr("-._~!$&'()*+,;=:@/", c));
+    /* (isalnum(3) would ask the locale.) */
+    bool is_alphanumeric = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+    return is_alphanumeric || (c && strchr("-._~!$&'()*+,;=:@/", c));
 }
 
 static bool is_encoded_slash(const char *s)
