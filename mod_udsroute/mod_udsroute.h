@@ -12,6 +12,8 @@
 #include <http_config.h>
 #include <http_log.h>
 
+#include <string.h>
+
 /* The number of a message: every WARNING and above has one, once, and docs/messages.md lists it. */
 #define UDRNO(number) "UDR" #number ": "
 
@@ -26,11 +28,12 @@ APLOG_USE_MODULE(udsroute);
 
 /* What a path maps to. Made when the configuration is read, never changed. */
 typedef struct udr_route_t {
-    const char *path;        /* the prefix, or the regular expression as written */
-    const ap_regex_t *regex; /* UDSRouteMatch; NULL: a prefix */
-    udr_member_t *member;    /* NULL: "!", this path is not routed */
-    bool is_raw;             /* nocanon */
-    bool is_interpolated;    /* ${NAME} in the target's path comes from the request's environment */
+    const char *path;           /* the prefix, or the regular expression as written */
+    const ap_regex_t *regex;    /* UDSRouteMatch; NULL: a prefix */
+    const udr_target_t *target; /* as this line says it: its host is its own, the member may serve other lines too */
+    udr_member_t *member;       /* NULL: "!", this path is not routed */
+    bool is_raw;                /* nocanon */
+    bool is_interpolated;       /* ${NAME} in the target's path comes from the request's environment */
 } udr_route_t;
 
 typedef enum udr_via_t { UDR_VIA_UNSET, UDR_VIA_OFF, UDR_VIA_ON, UDR_VIA_FULL, UDR_VIA_BLOCK } udr_via_t;
@@ -39,7 +42,7 @@ typedef enum udr_via_t { UDR_VIA_UNSET, UDR_VIA_OFF, UDR_VIA_ON, UDR_VIA_FULL, U
 typedef struct udr_server_config_t {
     apr_array_header_t *routes;  /* udr_route_t *: in the order of the configuration, the main server's first */
     apr_array_header_t *members; /* udr_member_t *: of this server's own lines */
-    apr_hash_t *handlers;        /* SetHandler's value in lower case (as httpd gives it to us) → udr_member_t * */
+    apr_hash_t *handlers;        /* the main server's: SetHandler lines of ours, by file and line */
     apr_interval_time_t timeout; /* UDSTimeout */
     udr_via_t via;               /* UDSVia */
 } udr_server_config_t;
@@ -65,7 +68,10 @@ typedef struct udr_dir_config_t {
 /* What translate_name has found for a request; in r->request_config. */
 typedef struct udr_match_t {
     udr_member_t *member;
+    const char *host;   /* for the Host field: host and port of the line's target */
     const char *target; /* the request target to send: path and query, encoded */
+    const char
+        *filename; /* what r->filename was set to: something else there means that a rule has diverted the request */
 } udr_match_t;
 
 static inline udr_server_config_t *udr_server_config(const server_rec *s)
@@ -78,9 +84,11 @@ static inline udr_dir_config_t *udr_dir_config(const request_rec *r)
     return ap_get_module_config(r->per_dir_config, &udsroute_module);
 }
 
-static inline udr_match_t *udr_match_get(const request_rec *r)
+/* NULL: not routed, or diverted since (RewriteRule in a <Location>, say). */
+static inline const udr_match_t *udr_match_get(const request_rec *r)
 {
-    return ap_get_module_config(r->request_config, &udsroute_module);
+    const udr_match_t *match = ap_get_module_config(r->request_config, &udsroute_module);
+    return match && r->filename && strcmp(r->filename, match->filename) == 0 ? match : NULL;
 }
 
 #endif

@@ -22,6 +22,7 @@ udr_client_t *udr_client_create(request_rec *r)
 {
     udr_client_t *client = apr_pcalloc(r->pool, sizeof *client);
     client->r = r;
+    client->first_status = r->status;
     client->out = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     return client;
 }
@@ -150,10 +151,20 @@ static apr_status_t head(void *baton, const udr_http1_head_t *response, bool *wa
 {
     udr_client_t *client = baton;
     request_rec *r = client->r;
+    client->member_status = response->status;
     udr_response_set_head(r, response);
+    /* An error page that was found is no success: the status stays the error's. */
+    if (ap_is_HTTP_ERROR(client->first_status) && response->status == HTTP_OK) {
+        r->status = client->first_status;
+        r->status_line = NULL;
+    }
     /* The rest of a body that nobody reads would be taken for the next request, or cost its whole length to skip. */
     if (!udr_exchange_body_taken(client->exchange)) {
         r->connection->keepalive = AP_CONN_CLOSE;
+        /* httpd would let such a body end with the connection; chunked, a cut shows even behind another proxy. */
+        if (!response->has_length && !r->header_only && r->proto_num >= HTTP_VERSION(1, 1)) {
+            r->chunked = 1;
+        }
     }
     if (udr_response_is_overridden(r, response->status)) {
         client->is_overridden = true;
@@ -242,6 +253,13 @@ static apr_status_t end(void *baton, udr_slice_t trailers)
     }
     APR_BRIGADE_INSERT_TAIL(client->out, apr_bucket_eos_create(r->connection->bucket_alloc));
     return pass(client);
+}
+
+void udr_client_take_back(udr_client_t *client)
+{
+    apr_brigade_cleanup(client->out);
+    udr_response_reset(client->r);
+    client->r->status = client->first_status;
 }
 
 void udr_client_break_off(udr_client_t *client)

@@ -13,6 +13,8 @@ typedef struct udr_client_t {
     apr_bucket_brigade *in;   /* body bytes taken from the filters and not yet consumed */
     apr_bucket_brigade *out;  /* response bytes collected and not yet passed on */
     bool in_ended;
+    int first_status;   /* r->status before the exchange: an error's, when this is the request for its page */
+    int member_status;  /* what the member answered; 0: nothing yet */
     bool is_overridden; /* the member's response is replaced by httpd's page for its status */
     bool has_passed;    /* something went down the filters: the head can't be taken back */
     int body_status;    /* the HTTP status for a body that the filters refused; 0: none */
@@ -35,6 +37,9 @@ apr_size_t udr_client_pass_limit(const request_rec *r);
 /* Has core's output filter write what it holds, without blocking, as the event MPM does. APR_EAGAIN: the client does
  * not take it all now; APR_ECONNABORTED: it has gone. */
 apr_status_t udr_client_write_pending(conn_rec *c);
+
+/* Nothing was passed on: the request is as it was before the exchange, for httpd to answer. */
+void udr_client_take_back(udr_client_t *client);
 
 /* The response broke off after its head was passed on: makes sure that it does not look complete. */
 void udr_client_break_off(udr_client_t *client);

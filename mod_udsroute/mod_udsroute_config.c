@@ -83,9 +83,7 @@ udr_member_t *udr_config_member(udr_server_config_t *config, const udr_target_t 
     udr_member_t *made = udr_member_create(target, settings, p);
     for (int i = 0; i < config->members->nelts; i++) {
         udr_member_t *member = APR_ARRAY_IDX(config->members, i, udr_member_t *);
-        /* The host part is no identity, but it is what the Host field says: lines that differ there can't share. */
-        if (udr_member_is_same(member, made) && strcmp(member->target->text, target->text) == 0 &&
-            udr_settings_equal(&member->settings, settings)) {
+        if (udr_member_is_same(member, made) && udr_settings_equal(&member->settings, settings)) {
             return member;
         }
     }
@@ -207,7 +205,7 @@ static const char *check_substitutions(const cmd_parms *cmd, const udr_route_t *
 {
     for (const char *s = strchr(target->path, '$'); s; s = strchr(s + 1, '$')) {
         if (s[1] == '{' && !route->is_interpolated) {
-            return apr_psprintf(cmd->pool, "%s: '%s' has ${…}, which needs the word 'interpolate'", cmd->cmd->name,
+            return apr_psprintf(cmd->pool, "%s: '%s' has ${...}, which needs the word 'interpolate'", cmd->cmd->name,
                                 target->path);
         }
         if (s[1] >= '0' && s[1] <= '9' && !route->regex) {
@@ -245,6 +243,7 @@ static const char *add_route(cmd_parms *cmd, udr_dir_config_t *dir, int count, c
         if (error) {
             return error;
         }
+        route->target = target;
         route->member = udr_config_member(config, target, &line.settings, cmd->pool);
     }
     if (cmd->path) {
@@ -373,9 +372,9 @@ static const char *cmd_timeout(cmd_parms *cmd, void *dir, const char *word)
 
 const command_rec udr_config_commands[] = {
     AP_INIT_TAKE_ARGV("UDSRoute", cmd_route, NULL, SERVER_OR_DIRECTORY,
-                      "[path] unix:socket|scheme://host/path or !, then key=value …, nocanon, interpolate"),
+                      "[path] unix:socket|scheme://host/path or !, then key=value ..., nocanon, interpolate"),
     AP_INIT_TAKE_ARGV("UDSRouteMatch", cmd_route_match, NULL, SERVER_OR_DIRECTORY,
-                      "regex unix:socket|scheme://host/path or !, then key=value …; $1 to $9 in the path"),
+                      "regex unix:socket|scheme://host/path or !, then key=value ...; $1 to $9 in the path"),
     AP_INIT_TAKE12("UDSRouteReverse", cmd_reverse, NULL, SERVER_OR_DIRECTORY,
                    "[path] URL: what Location and its kin say of the member becomes the public path"),
     AP_INIT_TAKE2("UDSRouteReverseCookieDomain", cmd_cookie_domain, NULL, SERVER_OR_DIRECTORY,

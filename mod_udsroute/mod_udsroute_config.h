@@ -16,7 +16,8 @@ void *udr_config_merge_dir(apr_pool_t *p, void *base, void *overrides);
 /* All is read: fills in the members' defaults. Hook post_config, for each server. */
 void udr_config_complete(server_rec *s);
 
-/* A member of server s for target and settings; one that is equal in all serves both. */
+/* A member of a server for target and settings. Lines that name the same one (whatever their hosts) with the same
+ * settings share it. */
 udr_member_t *udr_config_member(udr_server_config_t *config, const udr_target_t *target, const udr_settings_t *settings,
                                 apr_pool_t *p);
 

@@ -66,14 +66,14 @@ static int after_failure(request_rec *r, const udr_member_t *member, udr_client_
         if (client->has_passed) {
             return DONE;
         }
-        udr_response_reset(r);
+        udr_client_take_back(client);
         return status;
     }
     if (client->has_passed) {
         udr_client_break_off(client);
         return DONE;
     }
-    udr_response_reset(r);
+    udr_client_take_back(client);
     apr_brigade_cleanup(client->out);
     if (!udr_exchange_body_taken(client->exchange)) {
         r->connection->keepalive = AP_CONN_CLOSE;
@@ -83,14 +83,14 @@ static int after_failure(request_rec *r, const udr_member_t *member, udr_client_
 
 /* The member's answer is replaced by httpd's page for its status; its fields (Set-Cookie, WWW-Authenticate) stay, as
  * with ProxyErrorOverride. */
-static int after_override(request_rec *r)
+static int after_override(request_rec *r, udr_client_t *client)
 {
-    int status = r->status;
+    int status = client->member_status;
     const char *challenge = apr_table_get(r->headers_out, "WWW-Authenticate");
     if (challenge) {
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge);
     }
-    udr_response_reset(r);
+    udr_client_take_back(client);
     return status;
 }
 
@@ -100,22 +100,26 @@ static int finish(request_rec *r, const udr_member_t *member, udr_client_t *clie
     if (udr_exchange_state(client->exchange) == UDR_EXCHANGE_FAILED) {
         return after_failure(r, member, client);
     }
-    return client->is_overridden ? after_override(r) : OK;
+    return client->is_overridden ? after_override(r, client) : OK;
+}
+
+static int out_of_resources(request_rec *r, const udr_member_t *member)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_CRIT, 0, r,
+                  UDRNO(0015) "no memory or descriptor left in this child to serve member %s", member->target->text);
+    return HTTP_SERVICE_UNAVAILABLE;
 }
 
 static int serve(request_rec *r, const udr_match_t *match)
 {
-    udr_worker_t *worker = udr_worker_get();
     udr_request_t *request = apr_palloc(r->pool, sizeof *request);
-    if (!worker || !match->member->pool) {
-        ap_log_rerror(APLOG_MARK, APLOG_CRIT, 0, r,
-                      UDRNO(0015) "no memory or descriptor left in this child to serve member %s",
-                      match->member->target->text);
-        return HTTP_SERVICE_UNAVAILABLE;
-    }
     int rc = udr_request_fill(request, r, match);
     if (rc != OK) {
         return rc;
+    }
+    udr_worker_t *worker = match->member->pool ? udr_worker_borrow() : NULL;
+    if (!worker) {
+        return out_of_resources(r, match->member);
     }
     udr_client_t *client = udr_client_create(r);
     udr_exchange_plan_t plan = {
@@ -125,11 +129,13 @@ static int serve(request_rec *r, const udr_match_t *match)
         .client = client,
         .wake = udr_worker_wake,
         .wake_baton = worker,
+        .clock = apr_time_now,
         .client_timeout = r->server->timeout,
         .pass_limit = udr_client_pass_limit(r),
     };
     client->exchange = udr_exchange_create(&plan, r->pool);
     udr_worker_run(worker, client);
+    udr_worker_return(worker);
     udr_stay_earn(r->connection);
     udr_child_tidy_unthreaded(match->member);
     return finish(r, match->member, client);
@@ -137,12 +143,12 @@ static int serve(request_rec *r, const udr_match_t *match)
 
 int udr_handler(request_rec *r)
 {
-    udr_match_t *match = udr_match_get(r);
+    const udr_match_t *match = udr_match_get(r);
     if (!match) {
         if (!udr_sethandler_is_ours(r)) {
             return DECLINED;
         }
-        int rc = udr_sethandler_match(r, &match);
+        int rc = r->method_number == M_CONNECT ? HTTP_METHOD_NOT_ALLOWED : udr_sethandler_match(r, &match);
         if (rc != OK) {
             return rc;
         }

@@ -22,8 +22,9 @@ static int fill_body(udr_request_t *request, request_rec *r)
     const char *length = apr_table_get(r->headers_in, "Content-Length");
     const char *coding = apr_table_get(r->headers_in, "Transfer-Encoding");
     request->body = UDR_BODY_NONE;
-    if (r->main) {
-        return OK; /* a subrequest has none of its own */
+    /* A subrequest has none of its own; a request for an error page is a GET with the fields of the one that failed. */
+    if (r->main || (r->prev && ap_is_HTTP_ERROR(r->prev->status))) {
+        return OK;
     }
     if (coding) {
         request->body = UDR_BODY_CHUNKED;
@@ -119,7 +120,7 @@ int udr_request_fill(udr_request_t *request, request_rec *r, const udr_match_t *
             host = r->server->server_hostname; /* HTTP/1.0 may come without */
         }
     }
-    request->host = host ? host : match->member->target->authority;
+    request->host = host ? host : match->host;
     const char *te = apr_table_get(r->headers_in, "TE");
     request->accepts_trailers = te && udr_fields_list_has(te, "trailers", 8);
     int rc = fill_body(request, r);

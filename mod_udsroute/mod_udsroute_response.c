@@ -100,7 +100,6 @@ void udr_response_set_head(request_rec *r, const udr_http1_head_t *head)
 void udr_response_reset(request_rec *r)
 {
     apr_table_clear(r->headers_out);
-    r->status = HTTP_OK;
     r->status_line = NULL;
     r->clength = 0;
     ap_set_content_type(r, NULL);

@@ -10,7 +10,7 @@
 /* Sets status, status line and header fields of r. */
 void udr_response_set_head(request_rec *r, const udr_http1_head_t *head);
 
-/* Takes that back, as long as nothing was passed on: the client gets an error of ours instead. */
+/* Takes the fields back, as long as nothing was passed on: the client gets an answer of httpd's instead. */
 void udr_response_reset(request_rec *r);
 
 /* UDSErrorOverride: the client gets httpd's page for this status. */

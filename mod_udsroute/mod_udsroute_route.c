@@ -40,11 +40,12 @@ static const char *group(request_rec *r, const found_t *found, int number)
     return found->is_raw ? udr_path_protect(text, r->pool) : udr_route_encode(r, text);
 }
 
-/* The target's path with $1 … $9 and, for `interpolate`, ${NAME} from the request's environment put in. What is put in
- * is encoded: it can't leave the path. What the configuration says is sent as it is written there. */
+/* The target's path with $1 … $9 and, for `interpolate`, ${NAME} from the request's environment put in; NULL, logged,
+ * when one of those may not be. What is put in is encoded: it can't leave the path. What the configuration says is sent
+ * as it is written there. */
 static const char *resolve(request_rec *r, const udr_route_t *route, const found_t *found)
 {
-    const char *path = route->member->target->path;
+    const char *path = route->target->path;
     const char *result = "";
     for (const char *dollar; (dollar = strchr(path, '$')) != NULL;) {
         const char *end = dollar + 1;
@@ -55,6 +56,13 @@ static const char *resolve(request_rec *r, const udr_route_t *route, const found
             const char *close = strchr(end, '}');
             const char *value =
                 apr_table_get(r->subprocess_env, apr_pstrmemdup(r->pool, end + 1, (apr_size_t)(close - end - 1)));
+            if (value && udr_path_climbs(value)) {
+                ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                              UDRNO(0017) "interpolate: the value '%s' has a '..' segment, which would lead out of the "
+                                          "target's path '%s': request refused",
+                              value, route->target->path);
+                return NULL;
+            }
             put = value ? udr_path_encode(value, false, r->pool) : "";
             end = close + 1;
         }
@@ -70,6 +78,9 @@ static const char *prefix_target(request_rec *r, const udr_route_t *route, apr_s
 {
     static const found_t nothing;
     const char *base = resolve(r, route, &nothing);
+    if (!base) {
+        return NULL;
+    }
     if (route->is_raw) {
         apr_size_t raw_taken = route->regex ? 0 : udr_path_match(r->unparsed_uri, route->path);
         if (raw_taken || (route->regex && r->unparsed_uri[0] == '/')) {
@@ -84,7 +95,7 @@ static const char *prefix_target(request_rec *r, const udr_route_t *route, apr_s
 
 static const char *regex_target(request_rec *r, const udr_route_t *route, found_t *found)
 {
-    if (!strchr(route->member->target->path, '$')) {
+    if (!strchr(route->target->path, '$')) {
         /* As ProxyPassMatch: without a substitution the whole path follows. */
         return prefix_target(r, route, 0);
     }
@@ -95,17 +106,20 @@ static const char *regex_target(request_rec *r, const udr_route_t *route, found_
             *found = raw;
         }
     }
-    return udr_route_with_query(r, udr_path_join("", resolve(r, route, found), r->pool));
+    const char *path = resolve(r, route, found);
+    return path ? udr_route_with_query(r, udr_path_join("", path, r->pool)) : NULL;
 }
 
-static void set_match(request_rec *r, udr_member_t *member, const char *target)
+static void set_match(request_rec *r, const udr_route_t *route, const char *target)
 {
     udr_match_t *match = apr_palloc(r->pool, sizeof *match);
-    match->member = member;
+    match->member = route->member;
+    match->host = route->target->authority;
     match->target = target;
     ap_set_module_config(r->request_config, &udsroute_module, match);
-    /* For logs and for modules that want a name; nothing of ours reads it. */
+    /* For logs and for modules that want a name. Ours look only whether it is still the same. */
     r->filename = apr_pstrcat(r->pool, UDR_HANDLER ":", target, NULL);
+    match->filename = apr_pstrdup(r->pool, r->filename);
     r->handler = UDR_HANDLER;
     r->proxyreq = PROXYREQ_REVERSE;
 }
@@ -127,9 +141,12 @@ static int try_route(request_rec *r, const udr_route_t *route)
         return DONE;
     }
     const char *target = route->regex ? regex_target(r, route, &found) : prefix_target(r, route, taken);
-    set_match(r, route->member, target);
+    if (!target) {
+        return HTTP_BAD_REQUEST;
+    }
+    set_match(r, route, target);
     ap_log_rerror(APLOG_MARK, APLOG_TRACE5, 0, r, "route: '%s' takes '%s' to member %s as '%s'", route->path, r->uri,
-                  route->member->target->text, target);
+                  route->target->text, target);
     return OK;
 }
 
@@ -137,7 +154,8 @@ int udr_route_translate(request_rec *r)
 {
     const udr_dir_config_t *dir = udr_dir_config(r);
     const udr_server_config_t *config = udr_server_config(r->server);
-    if (r->proxyreq || !r->uri || r->uri[0] != '/') {
+    /* CONNECT asks for a tunnel, which is not a route's to give: httpd answers 405. */
+    if (r->proxyreq || r->method_number == M_CONNECT || !r->uri || r->uri[0] != '/') {
         return DECLINED;
     }
     int rc = dir->route ? try_route(r, dir->route) : DECLINED;

@@ -31,9 +31,22 @@ static server_rec *server_of(server_rec *main_server, const ap_directive_t *dire
     return main_server;
 }
 
-static const char *add(server_rec *s, const char *value, apr_pool_t *p)
+/* A SetHandler line of ours. */
+typedef struct handler_line_t {
+    const char *value; /* as written; httpd makes it lower case before a request has it */
+    const udr_target_t *target;
+    udr_member_t *member;
+} handler_line_t;
+
+/* File and line tell one directive from all others, and from those in .htaccess, which are in no configuration tree. */
+static const char *place(const char *file, unsigned int line, apr_pool_t *p)
 {
-    udr_server_config_t *config = udr_server_config(s);
+    return apr_psprintf(p, "%s:%u", file, line);
+}
+
+static const char *add(server_rec *main_server, const ap_directive_t *directive, const char *value, apr_pool_t *p)
+{
+    udr_server_config_t *config = udr_server_config(server_of(main_server, directive));
     const udr_target_t *target;
     udr_settings_t settings;
     const char *error = udr_target_parse(&target, value + PREFIX_LEN, udr_config_runtime_dir(p), p);
@@ -43,16 +56,16 @@ static const char *add(server_rec *s, const char *value, apr_pool_t *p)
     if (strchr(target->path, '$')) {
         return apr_psprintf(p, "'%s' has a '$': SetHandler substitutes nothing", target->path);
     }
-    /* httpd gives us the value in lower case. */
-    char *key = apr_pstrdup(p, value);
-    ap_str_tolower(key);
-    const udr_member_t *known = apr_hash_get(config->handlers, key, APR_HASH_KEY_STRING);
-    if (known && strcmp(known->target->text, target->text) != 0) {
-        return apr_psprintf(p, "'%s' and '%s' differ in case only, which httpd does not tell apart in SetHandler",
-                            target->text, known->target->text);
+    if (strstr(value, "%{")) {
+        return "an expression can't name a socket: nothing of a request may";
     }
     udr_settings_init(&settings);
-    apr_hash_set(config->handlers, key, APR_HASH_KEY_STRING, udr_config_member(config, target, &settings, p));
+    handler_line_t *line = apr_palloc(p, sizeof *line);
+    line->value = value;
+    line->target = target;
+    line->member = udr_config_member(config, target, &settings, p);
+    apr_hash_set(udr_server_config(main_server)->handlers,
+                 place(directive->filename, (unsigned int)directive->line_num, p), APR_HASH_KEY_STRING, line);
     return NULL;
 }
 
@@ -68,9 +81,8 @@ static int walk(const ap_directive_t *directive, server_rec *main_server, apr_po
         }
         const char *args = directive->args;
         const char *value = ap_getword_conf(p, &args);
-        const char *error = strncasecmp(value, UDR_HANDLER_PREFIX, PREFIX_LEN) == 0
-                                ? add(server_of(main_server, directive), value, p)
-                                : NULL;
+        const char *error =
+            strncasecmp(value, UDR_HANDLER_PREFIX, PREFIX_LEN) == 0 ? add(main_server, directive, value, p) : NULL;
         if (error) {
             ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, main_server,
                          UDRNO(0013) "Syntax error on line %d of %s: SetHandler \"%s\": %s", directive->line_num,
@@ -93,40 +105,31 @@ bool udr_sethandler_is_ours(const request_rec *r)
     return r->handler && strncmp(r->handler, UDR_HANDLER_PREFIX, PREFIX_LEN) == 0;
 }
 
-/* The name is what the SetHandler in effect says, and not what a rewrite rule or a MIME type made of it. */
-static bool is_from_sethandler(request_rec *r)
+int udr_sethandler_match(request_rec *r, const udr_match_t **match)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
-    const char *error = NULL;
-    const char *value = core->expr_handler ? ap_expr_str_exec(r, core->expr_handler, &error) : NULL;
-    return value && !error && strcasecmp(value, r->handler) == 0;
-}
-
-int udr_sethandler_match(request_rec *r, udr_match_t **match)
-{
-    udr_member_t *member = NULL;
-    if (is_from_sethandler(r)) {
-        member = apr_hash_get(udr_server_config(r->server)->handlers, r->handler, APR_HASH_KEY_STRING);
-        if (!member) {
-            /* A <Directory> outside all virtual hosts serves them too. */
-            member = apr_hash_get(udr_server_config(ap_server_conf)->handlers, r->handler, APR_HASH_KEY_STRING);
-        }
+    const handler_line_t *line = NULL;
+    if (core->expr_handler) {
+        const char *key = place(core->expr_handler->filename, core->expr_handler->line_number, r->pool);
+        line = apr_hash_get(udr_server_config(ap_server_conf)->handlers, key, APR_HASH_KEY_STRING);
     }
-    if (!member) {
+    /* The SetHandler in effect is one of the configuration, and no rule has put another name in its place. */
+    if (!line || strcasecmp(line->value, r->handler) != 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       UDRNO(0014) "handler '%s' is refused: a socket comes from a SetHandler line of the server's "
                                   "configuration only, never from .htaccess, AddHandler or a rewrite rule",
                       r->handler);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    const char *base = udr_path_protect(member->target->path, r->pool);
+    const char *base = udr_path_protect(line->target->path, r->pool);
     apr_size_t len = strlen(base);
     /* "http://localhost/" and "http://localhost" mean the same here: the request's path follows. */
     if (len && base[len - 1] == '/') {
         base = apr_pstrmemdup(r->pool, base, len - 1);
     }
     udr_match_t *made = apr_palloc(r->pool, sizeof *made);
-    made->member = member;
+    made->member = line->member;
+    made->host = line->target->authority;
     made->target = udr_route_with_query(r, udr_path_join(base, udr_route_encode(r, r->uri), r->pool));
     *match = made;
     return OK;

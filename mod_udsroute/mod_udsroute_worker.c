@@ -19,6 +19,7 @@
 struct udr_worker_t {
     udr_scratch_t scratch;
     int wake_fd;
+    bool is_lent;
 };
 
 static pthread_key_t worker_key;
@@ -53,25 +54,40 @@ apr_status_t udr_worker_child_init(apr_pool_t *pchild)
     return rc;
 }
 
-udr_worker_t *udr_worker_get(void)
+static udr_worker_t *make_worker(void)
 {
-    udr_worker_t *worker = pthread_getspecific(worker_key);
-    if (worker) {
-        return worker;
-    }
-    worker = calloc(1, sizeof *worker);
+    udr_worker_t *worker = calloc(1, sizeof *worker);
     if (!worker) {
         return NULL;
     }
     worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (worker->wake_fd < 0 || pthread_setspecific(worker_key, worker) != 0) {
-        if (worker->wake_fd >= 0) {
-            close(worker->wake_fd);
-        }
+    if (worker->wake_fd < 0) {
         free(worker);
         return NULL;
     }
     return worker;
+}
+
+udr_worker_t *udr_worker_borrow(void)
+{
+    udr_worker_t *own = pthread_getspecific(worker_key);
+    udr_worker_t *worker = own && !own->is_lent ? own : make_worker();
+    if (worker && !own && pthread_setspecific(worker_key, worker) != 0) {
+        free_worker(worker);
+        return NULL;
+    }
+    if (worker) {
+        worker->is_lent = true;
+    }
+    return worker;
+}
+
+void udr_worker_return(udr_worker_t *worker)
+{
+    worker->is_lent = false;
+    if (worker != pthread_getspecific(worker_key)) {
+        free_worker(worker);
+    }
 }
 
 void udr_worker_wake(udr_waiter_t *waiter)
@@ -100,6 +116,7 @@ typedef struct waiting_t {
     int client_fd;             /* -1: an HTTP/2 stream */
     apr_time_t client_left_at; /* when it shut down its sending side; 0: it has not */
     apr_interval_time_t tick;
+    apr_uint64_t moved; /* body bytes in both directions when it was last looked after */
 } waiting_t;
 
 /* Which of the descriptors stands where. */
@@ -149,13 +166,15 @@ static unsigned int read_client(waiting_t *waiting, short events, apr_time_t now
     return ready;
 }
 
-/* An HTTP/2 stream is asked without being ready: what has come about shows then. */
-static unsigned int look_after_stream(waiting_t *waiting, const udr_wait_t *wait, bool was_event)
+/* An HTTP/2 stream is asked without being ready: what has come about shows then. While bytes move, often. */
+static unsigned int look_after_stream(waiting_t *waiting, const udr_wait_t *wait)
 {
-    waiting->tick = was_event ? TICK_FIRST : waiting->tick * 2;
+    apr_uint64_t moved = udr_exchange_moved(waiting->client->exchange);
+    waiting->tick = moved != waiting->moved ? TICK_FIRST : waiting->tick * 2;
     if (waiting->tick > TICK_MAX) {
         waiting->tick = TICK_MAX;
     }
+    waiting->moved = moved;
     return wait->client ? UDR_READY_CLIENT_IN | UDR_READY_CLIENT_OUT : 0;
 }
 
@@ -183,7 +202,7 @@ static unsigned int wait_for(waiting_t *waiting, const udr_wait_t *wait, apr_tim
         ready |= read_client(waiting, fds[CLIENT].revents, now);
     }
     if (waiting->client_fd < 0) {
-        ready |= look_after_stream(waiting, wait, count > 0);
+        ready |= look_after_stream(waiting, wait);
     }
     /* What the member sends to a client that has shut down its side is passed on: it is silence that ends the wait. */
     if (waiting->client_left_at && (ready & UDR_READY_MEMBER_IN)) {
@@ -213,7 +232,8 @@ void udr_worker_run(udr_worker_t *worker, udr_client_t *client)
     }
     apr_time_t now = apr_time_now();
     while (udr_exchange_run(exchange, &worker->scratch, ready, now)) {
-        ready = wait_for(&waiting, udr_exchange_wait(exchange), now);
+        /* The run may have taken its time: filters can block. */
+        ready = wait_for(&waiting, udr_exchange_wait(exchange), apr_time_now());
         now = apr_time_now();
     }
 }

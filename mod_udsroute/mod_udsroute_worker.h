@@ -6,14 +6,19 @@
 
 #include "mod_udsroute/mod_udsroute_client.h"
 
-/* What a worker thread keeps for its exchanges: the scratch, and a descriptor to be woken by. */
+/* What an exchange needs of the thread that runs it: a scratch, and a descriptor to be woken by. */
 typedef struct udr_worker_t udr_worker_t;
 
 /* Once in each child, before any request. */
 apr_status_t udr_worker_child_init(apr_pool_t *pchild);
 
-/* This thread's; made on first use, freed when the thread ends. NULL: out of memory or descriptors. */
-udr_worker_t *udr_worker_get(void);
+/* Lends one to an exchange: this thread's own, which is kept for the next; but a subrequest that an output filter makes
+ * (mod_include) runs within the outer exchange, whose bytes are in that one's scratch: it gets another. NULL: out of
+ * memory or descriptors. */
+udr_worker_t *udr_worker_borrow(void);
+
+/* Takes it back, on the same thread. */
+void udr_worker_return(udr_worker_t *worker);
 
 /* For udr_exchange_plan_t: wakes the worker that is the waiter's baton. */
 void udr_worker_wake(udr_waiter_t *waiter);

@@ -5,6 +5,7 @@
 
 #include <apr_errno.h>
 #include <apr_strings.h>
+#include <apr_user.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -63,6 +64,18 @@ apr_status_t udr_connection_connect(udr_connection_t *connection, const udr_addr
 }
 
 #if HAVE_DECL_SO_PEERCRED
+static const char *user_name(uid_t user, apr_pool_t *p)
+{
+    char *name;
+    return apr_uid_name_get(&name, user, p) == APR_SUCCESS ? name : "?";
+}
+
+static const char *group_name(gid_t group, apr_pool_t *p)
+{
+    char *name;
+    return apr_gid_name_get(&name, group, p) == APR_SUCCESS ? name : "?";
+}
+
 bool udr_connection_check_peer(const udr_connection_t *connection, const udr_peer_t *peer, const char **who,
                                apr_pool_t *p)
 {
@@ -73,7 +86,8 @@ bool udr_connection_check_peer(const udr_connection_t *connection, const udr_pee
         return false;
     }
     if ((peer->check_user && credentials.uid != peer->user) || (peer->check_group && credentials.gid != peer->group)) {
-        *who = apr_psprintf(p, "user %lu, group %lu, process %ld", (unsigned long)credentials.uid,
+        *who = apr_psprintf(p, "%s:%s (%lu:%lu), process %ld", user_name(credentials.uid, p),
+                            group_name(credentials.gid, p), (unsigned long)credentials.uid,
                             (unsigned long)credentials.gid, (long)credentials.pid);
         return false;
     }

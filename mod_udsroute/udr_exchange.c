@@ -137,7 +137,6 @@ void udr_exchange_fail(udr_exchange_t *x, udr_failure_kind_t kind, apr_status_t 
 
 static void begin_to_send(udr_exchange_t *x)
 {
-    x->attempts++;
     x->connected = true;
     x->connection->requests++;
     x->reused = x->connection->requests > 1;
@@ -210,6 +209,7 @@ static void connect_anew(udr_exchange_t *x)
 static void use_turn(udr_exchange_t *x)
 {
     x->has_turn = true;
+    x->attempts++;
     if (!x->times.turn) {
         x->times.turn = x->now;
     }
@@ -298,11 +298,11 @@ static void converse(udr_exchange_t *x)
         }
         /* A 100 Continue sets the body in motion. */
     } while (!udr_exchange_has_ended(x) && x->state != UDR_EXCHANGE_START && awaited && !x->sender.awaits_continue);
-    if (x->state != UDR_EXCHANGE_START && !udr_exchange_has_ended(x)) {
-        check_timeouts(x);
-    }
     if (x->state == UDR_EXCHANGE_RELAY) {
         udr_exchange_flush_if_due(x);
+    }
+    if (x->state != UDR_EXCHANGE_START && !udr_exchange_has_ended(x)) {
+        check_timeouts(x);
     }
 }
 
@@ -504,6 +504,11 @@ int udr_exchange_attempts(const udr_exchange_t *x)
 bool udr_exchange_head_passed(const udr_exchange_t *x)
 {
     return x->receiver.head_passed;
+}
+
+apr_uint64_t udr_exchange_moved(const udr_exchange_t *x)
+{
+    return x->sender.body_sent + x->receiver.relayed;
 }
 
 bool udr_exchange_body_taken(const udr_exchange_t *x)

@@ -120,6 +120,7 @@ typedef struct udr_exchange_plan_t {
     void *client;                       /* the ops' */
     void (*wake)(udr_waiter_t *waiter); /* see udr_waiter_t; waiter->baton is wake_baton */
     void *wake_baton;
+    apr_time_t (*clock)(void);          /* asked again within a run after what may have blocked: filters; NULL: never */
     apr_interval_time_t client_timeout; /* over 0 */
     apr_size_t pass_limit;              /* the most bytes to give the client at once */
 } udr_exchange_plan_t;
@@ -151,6 +152,9 @@ const char *udr_exchange_state_name(udr_exchange_state_t state);
 
 /* The head has been given to the client: whatever goes wrong now, its status stands. */
 bool udr_exchange_head_passed(const udr_exchange_t *exchange);
+
+/* Body bytes moved so far, in both directions. */
+apr_uint64_t udr_exchange_moved(const udr_exchange_t *exchange);
 
 /* All of the request body has been taken from the client. */
 bool udr_exchange_body_taken(const udr_exchange_t *exchange);

@@ -34,6 +34,12 @@ static bool client_took(udr_exchange_t *x, apr_status_t rv)
         udr_exchange_fail(x, UDR_FAILURE_CLIENT_GONE, rv, NULL);
         return false;
     }
+    if (x->plan.clock) {
+        /* Filters may have blocked: for so long the member was not asked. */
+        apr_interval_time_t passed = x->plan.clock() - x->now;
+        x->now += passed;
+        x->member_active += passed;
+    }
     x->client_active = x->now;
     if (rv == APR_EAGAIN) {
         x->receiver.client_full = true;

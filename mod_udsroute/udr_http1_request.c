@@ -46,6 +46,12 @@ static bool is_written_elsewhere(const char *name)
     return udr_fields_is_framing(name, len) || udr_fields_is_hop_by_hop(name, len) || strcasecmp(name, "Expect") == 0;
 }
 
+/* A trailer that CGI programs would take for the variable HTTP_PROXY (CVE-2016-5385), or that has no place there. */
+static bool is_dropped_trailer(const char *name)
+{
+    return is_written_elsewhere(name) || strcasecmp(name, "Trailer") == 0 || strcasecmp(name, "Proxy") == 0;
+}
+
 /* Announces what only a chunked body can carry. */
 static bool is_trailer(const char *name)
 {
@@ -152,8 +158,8 @@ static void put_end(writer_t *writer, const apr_table_t *trailers)
     const apr_array_header_t *array = apr_table_elts(trailers);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
     for (int i = 0; i < array->nelts; i++) {
-        if (!is_written_elsewhere(entries[i].key) && !is_trailer(entries[i].key) &&
-            udr_fields_is_token(entries[i].key) && udr_fields_is_value(entries[i].val)) {
+        if (!is_dropped_trailer(entries[i].key) && udr_fields_is_token(entries[i].key) &&
+            udr_fields_is_value(entries[i].val)) {
             put_field(writer, entries[i].key, entries[i].val);
         }
     }

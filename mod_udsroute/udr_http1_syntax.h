@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What HTTP/1 messages are made of (RFC 9110, 5 and 8.6; RFC 9112, 5): characters, lists, numbers, field lines.
- * Layer: core; pure: looks at the bytes given, keeps nothing. Used by the reader of responses (udr_http1*.c) and udr_fields.c. What
- * is called for each byte or each field is defined here, to be inlined. */
+ * Layer: core; pure: looks at the bytes given, keeps nothing. Used by the reader of responses (udr_http1*.c) and
+ * udr_fields.c. What is called for each byte or each field is defined here, to be inlined. */
 #ifndef UDR_HTTP1_SYNTAX_H
 #define UDR_HTTP1_SYNTAX_H
 

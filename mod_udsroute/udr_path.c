@@ -70,6 +70,28 @@ const char *udr_path_protect(const char *text, apr_pool_t *p)
     return result;
 }
 
+/* A dot, plain or encoded; returns its length, 0 for anything else. */
+static apr_size_t dot_length(const char *s)
+{
+    if (*s == '.') {
+        return 1;
+    }
+    return s[0] == '%' && s[1] == '2' && (s[2] == 'E' || s[2] == 'e') ? 3 : 0;
+}
+
+bool udr_path_climbs(const char *path)
+{
+    for (const char *segment = path; segment; segment = strchr(segment, '/')) {
+        segment += *segment == '/';
+        apr_size_t first = dot_length(segment);
+        apr_size_t second = first ? dot_length(segment + first) : 0;
+        if (second && (segment[first + second] == '/' || segment[first + second] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *udr_path_join(const char *base, const char *rest, apr_pool_t *p)
 {
     apr_size_t len = strlen(base);

@@ -16,6 +16,9 @@ const char *udr_path_encode(const char *path, bool keep_encoded_slash, apr_pool_
  * bytes over 0x7e and '#' are percent-encoded, all else is left. Returns text itself when there is nothing to do. */
 const char *udr_path_protect(const char *text, apr_pool_t *p);
 
+/* Has a ".." segment, plain or with its dots percent-encoded: it would lead out of what stands before it. */
+bool udr_path_climbs(const char *path);
+
 /* base + rest, with a '/' in front if there is none. Where both have a slash, one is left ("/app" to
  * "http://localhost/"); where neither has, none is put in (as ProxyPass). */
 const char *udr_path_join(const char *base, const char *rest, apr_pool_t *p);
