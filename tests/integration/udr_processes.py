@@ -86,6 +86,17 @@ def unix_sockets_under(directory):
     return names
 
 
+def tcp_connections(ports):
+    """How many connections servers have open on these local ports."""
+    listening, time_wait = "0A", "06"
+    count = 0
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        columns = line.split()
+        if int(columns[1].rpartition(":")[2], 16) in ports and columns[3] not in (listening, time_wait):
+            count += 1
+    return count
+
+
 def free_port():
     """A TCP port of 127.0.0.1 that nobody has, below the range from which the kernel takes ports for clients."""
     for _ in range(200):

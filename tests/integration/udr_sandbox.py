@@ -56,7 +56,8 @@ class Sandbox:
         """A self-signed certificate for localhost."""
         command = [udr_environment.program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
                    "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", root / "key.pem", "-out", root / "cert.pem",
-                   "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+                   "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext",
+                   "basicConstraints=critical,CA:FALSE"]
         server = Server("openssl", command, root / "openssl.log", environment=udr_environment.clean_environment())
         assert server.process.wait(60) == 0, server.output()
 

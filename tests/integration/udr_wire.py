@@ -80,6 +80,7 @@ class Stream:
         self.sock = sock
         self.buffer = bytearray()
         self.ended = False
+        self.reset = False  # it ended, but not in order
 
     def fill(self, size=65536):
         """Reads more; False at the end of the stream. A reset is an end too."""
@@ -88,6 +89,7 @@ class Stream:
         try:
             data = self.sock.recv(size)
         except (ConnectionResetError, BrokenPipeError):
+            self.reset = True
             data = b""
         if not data:
             self.ended = True
@@ -205,7 +207,7 @@ def _read_body(stream, message, length, sink):
     if message.framing == "close":
         for piece in stream.rest():
             sink(piece)
-        return True
+        return not stream.reset  # the only sign such a body has of being cut
     if message.framing == "length":
         got = 0
         for piece in stream.pieces(length):
