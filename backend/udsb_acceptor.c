@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-    ACCEPT_AT_ONCE = 64, /* then timers and other listeners have their turn */
+    ACCEPT_AT_ONCE = 16, /* then requests have their turn */
     RETRY_MS = 20
 };
 
@@ -35,62 +35,72 @@ static bool may_connect(const udsb_acceptor_t *acceptor, int connection)
     return false;
 }
 
-/* Connections stay in the backlog until the timer tries again. */
-static void pause_accepting(udsb_acceptor_t *acceptor, const char *why)
-{
-    udsb_server_t *const server = acceptor->server;
+typedef enum { ACCEPTED, NOTHING_LEFT, MUST_PAUSE } outcome_t;
 
-    if (!acceptor->is_complaining)
-        udsb_log_event(&server->log, UDSB_LOG_WARNING, "connections to %s have to wait: %s",
-                       acceptor->socket.address.text, why);
-    acceptor->is_complaining = true;
-    if (udsb_loop_set_timer(server->loop, &acceptor->retry, RETRY_MS))
-        udsb_loop_unwatch(server->loop, &acceptor->watch);
-}
-
-/* Accepts one connection. False: there is none, or none can be taken now. */
-static bool accept_one(udsb_acceptor_t *acceptor)
+/* Accepts one connection; why: the reason for MUST_PAUSE. current: the worker whose thread this is, or NULL. */
+static outcome_t accept_one(udsb_acceptor_t *acceptor, udsb_worker_t *current, const char **why)
 {
     udsb_server_t *const server = acceptor->server;
     int connection;
 
     if (udsb_metrics_get(&server->metrics.connections_open) >= server->options.max_connections) {
-        pause_accepting(acceptor, "the limit of open connections is reached");
-        return false;
+        *why = "the limit of open connections is reached";
+        return MUST_PAUSE;
     }
     connection = accept4(acceptor->socket.descriptor, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (connection < 0) {
         if (errno == EINTR || errno == ECONNABORTED)
-            return true;
-        if (errno != EAGAIN && errno != EINVAL) /* EINVAL: refused by udsb_acceptor_stop, and nothing is left */
-            pause_accepting(acceptor, strerror(errno));
-        return false;
+            return ACCEPTED;
+        if (errno == EAGAIN || errno == EINVAL) /* EINVAL: shut down by udsb_socket_refuse() */
+            return NOTHING_LEFT;
+        *why = strerror(errno);
+        return MUST_PAUSE;
     }
-    if (!may_connect(acceptor, connection)) {
+    if (may_connect(acceptor, connection))
+        udsb_worker_give(server, current, connection);
+    else
         close(connection);
-        return true;
-    }
-    udsb_metrics_add(&server->metrics.connections_total, 1);
-    udsb_worker_add_connection(server, connection);
-    return true;
+    return ACCEPTED;
+}
+
+/* Connections stay in the backlog until the timer tries again. */
+static void pause_accepting(udsb_acceptor_part_t *part, const char *why)
+{
+    udsb_acceptor_t *const acceptor = part->acceptor;
+
+    if (!atomic_exchange(&acceptor->is_complaining, true))
+        udsb_log_event(&acceptor->server->log, UDSB_LOG_WARNING, "connections to %s have to wait: %s",
+                       acceptor->socket.address.text, why);
+    if (udsb_loop_set_timer(part->worker->loop, &part->retry, RETRY_MS))
+        udsb_loop_unwatch(part->worker->loop, &part->watch);
 }
 
 static void ready(udsb_watch_t *watch, uint32_t events)
 {
-    udsb_acceptor_t *const acceptor = (udsb_acceptor_t *)((char *)watch - offsetof(udsb_acceptor_t, watch));
-    int count = 0;
+    udsb_acceptor_part_t *const part = (udsb_acceptor_part_t *)((char *)watch - offsetof(udsb_acceptor_part_t, watch));
+    outcome_t outcome = ACCEPTED;
+    const char *why = "";
 
     (void)events;
-    while (count++ < ACCEPT_AT_ONCE && accept_one(acceptor))
-        acceptor->is_complaining = false;
+    for (int i = 0; i < ACCEPT_AT_ONCE && outcome == ACCEPTED; i++)
+        outcome = accept_one(part->acceptor, part->worker, &why);
+    if (outcome == MUST_PAUSE)
+        pause_accepting(part, why);
+    else
+        atomic_store_explicit(&part->acceptor->is_complaining, false, memory_order_relaxed);
+}
+
+static int watch(udsb_acceptor_part_t *part)
+{
+    return udsb_loop_watch(part->worker->loop, &part->watch, EPOLLIN | EPOLLEXCLUSIVE);
 }
 
 static void retry(udsb_timer_t *timer)
 {
-    udsb_acceptor_t *const acceptor = (udsb_acceptor_t *)((char *)timer - offsetof(udsb_acceptor_t, retry));
+    udsb_acceptor_part_t *const part = (udsb_acceptor_part_t *)((char *)timer - offsetof(udsb_acceptor_part_t, retry));
 
-    if (udsb_loop_watch(acceptor->server->loop, &acceptor->watch, EPOLLIN))
-        pause_accepting(acceptor, strerror(errno));
+    if (watch(part))
+        pause_accepting(part, strerror(errno));
 }
 
 udsb_acceptor_t *udsb_acceptor_create(udsb_server_t *server, const udsb_socket_t *socket)
@@ -99,27 +109,45 @@ udsb_acceptor_t *udsb_acceptor_create(udsb_server_t *server, const udsb_socket_t
 
     if (!acceptor)
         return NULL;
+    acceptor->parts = calloc(server->options.threads, sizeof *acceptor->parts);
+    if (!acceptor->parts) {
+        free(acceptor);
+        return NULL;
+    }
     acceptor->server = server;
     acceptor->socket = *socket;
-    acceptor->watch.ready = ready;
-    acceptor->watch.descriptor = socket->descriptor;
-    acceptor->retry.fired = retry;
     return acceptor;
 }
 
-int udsb_acceptor_start(udsb_acceptor_t *acceptor)
+int udsb_acceptor_start(udsb_acceptor_t *acceptor, udsb_worker_t *worker)
 {
-    return udsb_loop_watch(acceptor->server->loop, &acceptor->watch, EPOLLIN);
+    udsb_acceptor_part_t *const part = &acceptor->parts[worker->number];
+
+    *part = (udsb_acceptor_part_t){.acceptor = acceptor,
+                                   .worker = worker,
+                                   .watch = {.ready = ready, .descriptor = acceptor->socket.descriptor},
+                                   .retry = {.fired = retry}};
+    return watch(part);
 }
 
-void udsb_acceptor_stop(udsb_acceptor_t *acceptor)
+void udsb_acceptor_stop(udsb_acceptor_t *acceptor, udsb_worker_t *worker)
 {
-    udsb_loop_unwatch(acceptor->server->loop, &acceptor->watch);
-    /* Whoever connected before this line is served. The backlog of an adopted socket stays for its next server. */
+    udsb_acceptor_part_t *const part = &acceptor->parts[worker->number];
+
+    udsb_loop_unwatch(worker->loop, &part->watch);
+    udsb_loop_clear_timer(worker->loop, &part->retry);
+}
+
+void udsb_acceptor_accept_rest(udsb_acceptor_t *acceptor)
+{
+    const char *why;
+
+    /* The backlog of an adopted socket stays for its next server. */
+    if (!acceptor->socket.is_ours)
+        return;
     udsb_socket_refuse(&acceptor->socket);
-    while (acceptor->socket.is_ours && accept_one(acceptor))
+    while (accept_one(acceptor, NULL, &why) == ACCEPTED)
         ;
-    udsb_loop_clear_timer(acceptor->server->loop, &acceptor->retry);
 }
 
 void udsb_acceptor_destroy(udsb_acceptor_t *acceptor)
@@ -129,5 +157,6 @@ void udsb_acceptor_destroy(udsb_acceptor_t *acceptor)
     if (udsb_socket_unlink(&acceptor->socket, &error))
         udsb_log_event(&acceptor->server->log, UDSB_LOG_WARNING, "%s", error.text);
     udsb_socket_close(&acceptor->socket);
+    free(acceptor->parts);
     free(acceptor);
 }

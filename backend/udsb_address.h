@@ -19,8 +19,8 @@ typedef struct {
     char text[1 + UDSB_ADDRESS_MAXIMUM + 1]; /* as it was written: "/run/app.sock", "@app" */
 } udsb_address_t;
 
-/* Reads an address. NULL, or a static sentence that says what is wrong with it (address is then untouched). Paths are taken
- * as they are: what the kernel would accept, but for an empty one, one that ends in "/", and names with a NUL. */
+/* Reads an address. NULL, or a static sentence that says what is wrong with it (address is then untouched). Paths are
+ * taken as they are: what the kernel would accept, but for an empty one, one that ends in "/", and names with a NUL. */
 const char *udsb_address_parse(udsb_address_t *address, const char *text);
 
 /* Writes the path or name of instance number (1 to N): "-number" goes before the suffix of the last component,

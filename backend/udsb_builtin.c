@@ -13,8 +13,8 @@ enum {
 void udsb_builtin_health(udsb_request_t *request, void *context)
 {
     const bool is_draining = udsb_server_is_draining(udsb_request_server(request));
-    udsb_response_t *const response =
-        is_draining ? udsb_response_borrow("text/plain", "draining\n", 9) : udsb_response_borrow("text/plain", "ok\n", 3);
+    udsb_response_t *const response = is_draining ? udsb_response_borrow("text/plain", "draining\n", 9)
+                                                  : udsb_response_borrow("text/plain", "ok\n", 3);
 
     (void)context;
     udsb_response_header(response, "X-UDSRoute-State", is_draining ? "drain" : "up");

@@ -20,7 +20,8 @@ bool udsb_builtin_upload_body(udsb_request_t *request, const void *data, size_t 
 void udsb_builtin_bytes(udsb_request_t *request, void *context);
 void udsb_builtin_chunked(udsb_request_t *request, void *context);
 void udsb_builtin_events(udsb_request_t *request, void *context);
-/* The bytes of /bytes/N from position on: lines of 16 bytes, each its own offset in 15 hexadecimal digits and a newline. */
+/* The bytes of /bytes/N from position on: lines of 16 bytes, each its own offset in 15 hexadecimal digits and a
+ * newline. */
 void udsb_builtin_fill(char *buffer, uint64_t position, size_t size);
 
 /* udsb_builtin_metrics.c */

@@ -30,7 +30,7 @@ void udsb_builtin_metrics(udsb_request_t *request, void *context)
 
     (void)context;
     for (unsigned i = 0; i < server->worker_count; i++) {
-        const udsb_worker_metrics_t *const worker = udsb_worker_metrics(server->workers[i]);
+        const udsb_worker_metrics_t *const worker = &server->workers[i]->metrics;
 
         /* Finished before started, so that no request is missed that moves on in between. */
         for (unsigned class = 0; class < 6; class ++) {
@@ -46,7 +46,8 @@ void udsb_builtin_metrics(udsb_request_t *request, void *context)
     add_requests(&text, requests);
     add_metric(&text, "in_flight", "gauge", "Requests that have begun and not ended, WebSockets and this one included.",
                started - finished);
-    add_metric(&text, "waiting", "gauge", "Requests in flight that hold no thread.", udsb_metrics_get(&metrics->waiting));
+    add_metric(&text, "waiting", "gauge", "Requests in flight that hold no thread.",
+               udsb_metrics_get(&metrics->waiting));
     add_metric(&text, "connections", "gauge", "Open connections.", udsb_metrics_get(&metrics->connections_open));
     add_metric(&text, "connections_total", "counter", "Connections accepted.",
                udsb_metrics_get(&metrics->connections_total));
@@ -63,8 +64,7 @@ void udsb_builtin_metrics(udsb_request_t *request, void *context)
                      "# HELP udsbackend_uptime_seconds Time since the start.\n# TYPE udsbackend_uptime_seconds gauge\n"
                      "udsbackend_uptime_seconds %.3f\n",
                      (double)(udsb_loop_now() - server->started_ms) / 1000);
-    udsb_request_answer(request, 200,
-                        text.has_failed ? NULL
-                                        : udsb_response_copy("text/plain; version=0.0.4", text.data, text.length));
+    udsb_request_answer(
+        request, 200, text.has_failed ? NULL : udsb_response_copy("text/plain; version=0.0.4", text.data, text.length));
     udsb_text_clear(&text);
 }

@@ -10,14 +10,15 @@
 #include <time.h>
 
 enum {
-    LINE = 16,                      /* bytes of a line of /bytes/N */
-    PREPARED = 4 << 20,             /* bytes that are made once and sent straight from memory */
+    LINE = 16,          /* bytes of a line of /bytes/N */
+    PREPARED = 4 << 20, /* bytes that are made once and sent straight from memory */
     CHUNKS_MAXIMUM = 1000000000,
-    INTERVAL_MS = 1000,             /* between events */
+    INTERVAL_MS = 1000, /* between events */
     INTERVAL_MAXIMUM_MS = 3600000
 };
 
-/* --- /bytes/N ------------------------------------------------------------------------------------------------------- */
+/* --- /bytes/N -------------------------------------------------------------------------------------------------------
+ */
 
 static void fill_line(char *line, uint64_t offset)
 {
@@ -87,7 +88,8 @@ void udsb_builtin_bytes(udsb_request_t *request, void *context)
         udsb_request_answer(request, 200, udsb_response_stream(request, type, length, generate, NULL, NULL));
 }
 
-/* --- /chunked/N ----------------------------------------------------------------------------------------------------- */
+/* --- /chunked/N -----------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     uint64_t sent, count;
@@ -128,7 +130,8 @@ void udsb_builtin_chunked(udsb_request_t *request, void *context)
     udsb_request_answer(request, 200, response);
 }
 
-/* --- /sse ----------------------------------------------------------------------------------------------------------- */
+/* --- /sse -----------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     udsb_request_t *request;

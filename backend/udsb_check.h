@@ -9,8 +9,8 @@
 /* Do the options go together? UDSB_INVALID: no, error says why. passed: sockets from the service manager. */
 udsb_result_t udsb_check_usage(const udsb_options_t *options, unsigned passed, udsb_error_t *error);
 
-/* --check: examines what is at each socket path, the root and the kernel's limits, changes nothing, tells on stdout what
- * was found. Returns the exit status: 1 if the server would not start. */
+/* --check: examines what is at each socket path, the root and the kernel's limits, changes nothing, tells on stdout
+ * what was found. Returns the exit status: 1 if the server would not start. */
 int udsb_check(const udsb_options_t *options, unsigned passed);
 
 #endif

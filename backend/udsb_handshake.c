@@ -70,8 +70,10 @@ static void ask_for_upgrade(udsb_request_t *request, const char *text)
 {
     udsb_response_t *const response = udsb_response_copy("text/plain", text, strlen(text));
 
+    udsb_response_header(response, "Upgrade", "websocket"); /* RFC 9110, 15.5.22, and Connection to go with it */
+    udsb_response_header(response, "Connection", "Upgrade");
     udsb_response_header(response, "Sec-WebSocket-Version", "13");
-    udsb_request_answer(request, 426, response); /* RFC 9110, 15.5.22: with Upgrade, and Connection to go with it */
+    udsb_request_answer(request, 426, response);
 }
 
 static void switch_protocols(udsb_request_t *request, udsb_websocket_route_t *route, const char *accept)
@@ -115,10 +117,8 @@ udsb_result_t udsb_server_map_websocket(udsb_server_t *server, const char *path,
 
     if (!route)
         return udsb_error_set(&server->error, UDSB_NO_MEMORY, "out of memory");
-    *route = (udsb_websocket_route_t){.server = server,
-                                      .function = message,
-                                      .message_limit = message_limit ? message_limit : (size_t)64 << 20,
-                                      .context = context};
+    *route = (udsb_websocket_route_t){
+        .function = message, .message_limit = message_limit ? message_limit : (size_t)64 << 20, .context = context};
     return udsb_server_map_owned(
         server, &(udsb_route_t){.methods = "GET", .path = path, .handler = udsb_handshake, .context = route}, free);
 }

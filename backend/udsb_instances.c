@@ -22,11 +22,11 @@ enum { FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 10000, HEALTHY_MS = 10000 };
 static const udsb_log_t log_to_stderr = {.verbosity = UDSB_LOG_INFO};
 
 typedef struct {
-    pid_t pid;            /* 0: not running */
-    bool was_ready;       /* ever */
-    uint64_t started_ms;  /* udsb_loop_now() */
-    uint64_t pause_ms;    /* before the last start, 0: none */
-    uint64_t restart_ms;  /* when it is due again, while it is not running */
+    pid_t pid;           /* 0: not running */
+    bool was_ready;      /* ever */
+    uint64_t started_ms; /* udsb_loop_now() */
+    uint64_t pause_ms;   /* before the last start, 0: none */
+    uint64_t restart_ms; /* when it is due again, while it is not running */
 } instance_t;
 
 typedef struct {
@@ -46,7 +46,8 @@ uint64_t udsb_instances_pause(uint64_t pause_ms, uint64_t lived_ms)
     return pause_ms < LAST_PAUSE_MS / 2 ? 2 * pause_ms : LAST_PAUSE_MS;
 }
 
-/* --- the instance's side -------------------------------------------------------------------------------------------- */
+/* --- the instance's side --------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     int pipe;
@@ -82,7 +83,8 @@ static _Noreturn void be_instance(const supervisor_t *supervisor, unsigned numbe
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     pthread_sigmask(SIG_UNBLOCK, &child, NULL);
-    /* A parent that was killed cannot end its children; the kernel does, and here is why it might be too late to ask it. */
+    /* A parent that was killed cannot end its children; the kernel does, and here is why it might be too late to ask
+     * it. */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(UDSB_EXIT_FAILED);
@@ -92,7 +94,8 @@ static _Noreturn void be_instance(const supervisor_t *supervisor, unsigned numbe
     _exit(udsb_run(&options, number, 0, supervisor->signals, tell_parent, &ready));
 }
 
-/* --- the parent's side ---------------------------------------------------------------------------------------------- */
+/* --- the parent's side ----------------------------------------------------------------------------------------------
+ */
 
 static void start_instance(supervisor_t *supervisor, unsigned number)
 {

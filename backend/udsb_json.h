@@ -7,7 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* All zero: empty. has_failed (out of memory) stays set; what is added then is dropped, so it needs to be asked once. */
+/* All zero: empty. has_failed (out of memory) stays set; what is added then is dropped, so it needs to be asked once.
+ */
 typedef struct {
     char *data; /* not terminated */
     size_t length, capacity;

@@ -11,8 +11,8 @@
 
 enum { PAUSE_MS = 10 };
 
-/* Who waited may have locked a file that its holder has just unlinked, while a third made a new one: only the file that is
- * still there under the name counts. */
+/* Who waited may have locked a file that its holder has just unlinked, while a third made a new one: only the file that
+ * is still there under the name counts. */
 static int is_current(int lock, int directory, const char *name)
 {
     struct stat locked, named;

@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-/* Takes the lock called name in the directory; at most timeout_ms. Returns a descriptor for udsb_lock_release, or -1 with
- * errno (ETIMEDOUT: another process held it all the time). */
+/* Takes the lock called name in the directory; at most timeout_ms. Returns a descriptor for udsb_lock_release, or -1
+ * with errno (ETIMEDOUT: another process held it all the time). */
 int udsb_lock_take(int directory, const char *name, uint64_t timeout_ms);
 
 /* Removes the lock file and lets go. */

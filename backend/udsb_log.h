@@ -14,8 +14,8 @@ typedef struct {
     udsb_log_level_t verbosity;    /* the last level that is written */
 } udsb_log_t;
 
-/* Formats and writes one event. Control characters are made visible, so that nothing a peer sends can fake a line. A line
- * is cut at 1,000 bytes. Any thread. */
+/* Formats and writes one event. Control characters are made visible, so that nothing a peer sends can fake a line. A
+ * line is cut at 1,000 bytes. Any thread. */
 void udsb_log_event(const udsb_log_t *log, udsb_log_level_t level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void udsb_log_event_list(const udsb_log_t *log, udsb_log_level_t level, const char *format, va_list arguments)

@@ -16,6 +16,8 @@ struct udsb_loop {
     pthread_t thread;
     int epoll;
     udsb_watch_t wake; /* eventfd(2): tasks were posted */
+    udsb_loop_turn_t *turn;
+    void *turn_context;
 
     struct { /* needs the mutex */
         pthread_mutex_t mutex;
@@ -38,7 +40,8 @@ uint64_t udsb_loop_now(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- timers --------------------------------------------------------------------------------------------------------- */
+/* --- timers ---------------------------------------------------------------------------------------------------------
+ */
 
 static void place(udsb_loop_t *loop, size_t index, udsb_timer_t *timer)
 {
@@ -132,7 +135,8 @@ static int timeout(const udsb_loop_t *loop)
     return due - now > 3600000 ? 3600000 : (int)(due - now);
 }
 
-/* --- descriptors ---------------------------------------------------------------------------------------------------- */
+/* --- descriptors ----------------------------------------------------------------------------------------------------
+ */
 
 int udsb_loop_watch(udsb_loop_t *loop, udsb_watch_t *watch, uint32_t events)
 {
@@ -157,7 +161,8 @@ void udsb_loop_unwatch(udsb_loop_t *loop, udsb_watch_t *watch)
     }
 }
 
-/* --- tasks ---------------------------------------------------------------------------------------------------------- */
+/* --- tasks ----------------------------------------------------------------------------------------------------------
+ */
 
 void udsb_loop_post(udsb_loop_t *loop, udsb_task_t *task)
 {
@@ -244,7 +249,8 @@ static void *run(void *context)
     udsb_loop_t *const loop = context;
 
     while (run_tasks(loop)) {
-        const int count = epoll_wait(loop->epoll, loop->events, EVENTS_AT_ONCE, timeout(loop));
+        const bool is_busy = loop->turn && loop->turn(loop->turn_context);
+        const int count = epoll_wait(loop->epoll, loop->events, EVENTS_AT_ONCE, is_busy ? 0 : timeout(loop));
 
         loop->event_count = count > 0 ? count : 0;
         for (int i = 0; i < loop->event_count; i++) {
@@ -259,7 +265,8 @@ static void *run(void *context)
     return NULL;
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life -----------------------------------------------------------------------------------------------------------
+ */
 
 static int start_thread(udsb_loop_t *loop, const char *name)
 {
@@ -275,7 +282,7 @@ static int start_thread(udsb_loop_t *loop, const char *name)
     return error;
 }
 
-udsb_loop_t *udsb_loop_create(const char *name)
+udsb_loop_t *udsb_loop_create(const char *name, udsb_loop_turn_t *turn, void *context)
 {
     int error = ENOMEM;
     udsb_loop_t *const loop = calloc(1, sizeof *loop);
@@ -283,6 +290,8 @@ udsb_loop_t *udsb_loop_create(const char *name)
     if (!loop)
         return NULL;
     pthread_mutex_init(&loop->posted.mutex, NULL);
+    loop->turn = turn;
+    loop->turn_context = context;
     loop->wake.ready = woken;
     loop->wake.descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -2,8 +2,8 @@
 /* From WebSocket frames to messages (RFC 6455, 5.4 to 7.4): fragments, control frames in between, what is forbidden.
  * Layer: bottom; no I/O. wslay takes the bytes apart into frames; used by udsb_websocket.c.
  *
- * Why not wslay's own event layer: it lets a Close overtake answers that are queued, takes a Close with half a code, and
- * reserves what a frame announces before the bytes are there. */
+ * Why not wslay's own event layer: it lets a Close overtake answers that are queued, takes a Close with half a code,
+ * and reserves what a frame announces before the bytes are there. */
 #ifndef UDSB_MESSAGE_H
 #define UDSB_MESSAGE_H
 

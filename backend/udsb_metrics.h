@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters of a server. Each worker has its own for what happens on every request, so that threads share no cache line; the
- * sum is made when somebody asks.
- * Layer: bottom. Used by workers, the acceptor and /metrics. */
+/* Counters of a server. Each worker has its own for what happens on every request, so that threads share no cache line;
+ * the sum is made when somebody asks. Layer: bottom. Used by workers, the acceptor and /metrics. */
 #ifndef UDSB_METRICS_H
 #define UDSB_METRICS_H
 

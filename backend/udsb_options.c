@@ -11,7 +11,8 @@
 
 enum { INSTANCES_MAXIMUM = 1000, DRAIN_MAXIMUM_MS = 86400000 };
 
-/* --- one setter for each option: false, nothing changed, when the value is wrong --------------------------------------- */
+/* --- one setter for each option: false, nothing changed, when the value is wrong
+ * --------------------------------------- */
 
 static bool add_string(udsb_strings_t *strings, const char *value)
 {
@@ -114,9 +115,8 @@ static bool set_map(udsb_options_t *options, const char *value)
     if (!maps)
         return false;
     options->maps = maps;
-    maps[options->map_count] = (udsb_text_map_t){.method = strndup(value, method),
-                                                 .path = strndup(path, path_length),
-                                                 .text = strdup(text + 6)};
+    maps[options->map_count] = (udsb_text_map_t){
+        .method = strndup(value, method), .path = strndup(path, path_length), .text = strdup(text + 6)};
     options->map_count++;
     return maps[options->map_count - 1].method && maps[options->map_count - 1].path &&
            maps[options->map_count - 1].text;
@@ -162,7 +162,8 @@ static bool set_help(udsb_options_t *options, const char *value)
     return options->help = true;
 }
 
-/* --- the table -------------------------------------------------------------------------------------------------------- */
+/* --- the table
+ * -------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *name;
@@ -258,9 +259,10 @@ void udsb_options_help(void)
         else
             printf("  %-22s  %s\n", left, table[i].help);
     }
-    printf("\nRoutes: /ux /healthz /echo /bytes/N /delay/MS /status/CODE /sse /chunked/N /upload /ws /metrics\n"
-           "Signals: SIGTERM, SIGINT and SIGHUP drain and stop; a second one ends the drain, a third one all requests.\n"
-           "Exit status: 0 stopped as told, 1 failure, 2 wrong usage.\n");
+    printf(
+        "\nRoutes: /ux /healthz /echo /bytes/N /delay/MS /status/CODE /sse /chunked/N /upload /ws /metrics\n"
+        "Signals: SIGTERM, SIGINT and SIGHUP drain and stop; a second one ends the drain, a third one all requests.\n"
+        "Exit status: 0 stopped as told, 1 failure, 2 wrong usage.\n");
 }
 
 /* Sets an option; where: "" or "file:line: ". */
@@ -286,7 +288,8 @@ static udsb_result_t set_option(udsb_options_t *options, const option_t *option,
                           option->range);
 }
 
-/* --- files ---------------------------------------------------------------------------------------------------------- */
+/* --- files ----------------------------------------------------------------------------------------------------------
+ */
 
 static udsb_result_t read_line(udsb_options_t *options, char *line, const char *where, udsb_error_t *error)
 {
@@ -342,7 +345,8 @@ udsb_result_t udsb_options_read_file(udsb_options_t *options, const char *file, 
     return result;
 }
 
-/* --- command line --------------------------------------------------------------------------------------------------- */
+/* --- command line ---------------------------------------------------------------------------------------------------
+ */
 
 /* Reads all arguments; with only, the options of that name are set and no others. */
 static udsb_result_t read_arguments(udsb_options_t *options, int count, char *const *arguments, const char *only,

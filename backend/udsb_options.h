@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options of the udsbackend program, from its command line and its --config file. One table is the truth for both and
- * for --help.
- * Layer: the program. */
+/* The options of the udsbackend program, from its command line and its --config file. One table is the truth for both
+ * and for --help. Layer: the program. */
 #ifndef UDSB_OPTIONS_H
 #define UDSB_OPTIONS_H
 
@@ -31,9 +30,9 @@ typedef struct {
     bool check, help, version;
 } udsb_options_t;
 
-/* Reads the command line and, first, the file that --config names: the command line has the last word. UDSB_OK, UDSB_INVALID
- * (error: one sentence with option, value and range, and file and line where there is one), UDSB_SYSTEM (the file cannot be
- * read) or UDSB_NO_MEMORY. The caller clears options in any case. */
+/* Reads the command line and, first, the file that --config names: the command line has the last word. UDSB_OK,
+ * UDSB_INVALID (error: one sentence with option, value and range, and file and line where there is one), UDSB_SYSTEM
+ * (the file cannot be read) or UDSB_NO_MEMORY. The caller clears options in any case. */
 udsb_result_t udsb_options_read(udsb_options_t *options, int count, char *const *arguments, udsb_error_t *error);
 
 /* Reads one configuration file: a line is empty, a comment ("#" as its first mark), or "name value", "name=value" or

@@ -26,7 +26,8 @@ bool udsb_peer_of(udsb_peer_t *peer, int descriptor);
 /* Writes "process 123 (name) of user www-data (33)"; what is not known is left out. */
 void udsb_peer_describe(const udsb_peer_t *peer, char *text, size_t size);
 
-/* A user or group, by name or else by number. False: there is none (a number is always one). Blocks on the user database. */
+/* A user or group, by name or else by number. False: there is none (a number is always one). Blocks on the user
+ * database. */
 bool udsb_peer_find_user(uid_t *result, const char *text);
 bool udsb_peer_find_group(gid_t *result, const char *text);
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backend/udsb_request.h"
 #include "backend/udsb_server.h"
+#include "backend/udsb_worker.h"
 #include "backend/udsb_value.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* --- target --------------------------------------------------------------------------------------------------------- */
+/* --- target ---------------------------------------------------------------------------------------------------------
+ */
 
 static int hex_digit(char c)
 {
@@ -95,7 +97,8 @@ void udsb_request_end(udsb_request_t *request)
     request->wait.is_wanted = request->wait.is_gone = false;
 }
 
-/* --- head ----------------------------------------------------------------------------------------------------------- */
+/* --- head -----------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     unsigned lengths, codings, hosts;
@@ -176,7 +179,7 @@ void udsb_request_route(udsb_request_t *request)
         if (!strcmp(request->method, "OPTIONS"))
             refuse(request, 204, "");
         else
-            refuse(request, 405, "the route has other methods");
+            refuse(request, 405, "the route has other methods\n");
         return;
     case UDSB_ROUTE_FOUND:
         break;
@@ -203,7 +206,8 @@ void udsb_request_refuse(udsb_request_t *request)
     udsb_request_answer(request, request->refusal, response);
 }
 
-/* --- body ----------------------------------------------------------------------------------------------------------- */
+/* --- body -----------------------------------------------------------------------------------------------------------
+ */
 
 static bool make_room(udsb_request_t *request, size_t length)
 {
@@ -226,7 +230,7 @@ void udsb_request_take_body(udsb_request_t *request, const void *data, size_t le
 {
     const udsb_mapping_t *const mapping = request->mapping;
 
-    udsb_metrics_add_own(&request->metrics->bytes_in, length);
+    udsb_metrics_add_own(&request->worker->metrics.bytes_in, length);
     /* libmicrohttpd can answer before the body or after it, not in between: what is refused is read and dropped. */
     if (request->refusal)
         return;
@@ -243,16 +247,41 @@ void udsb_request_take_body(udsb_request_t *request, const void *data, size_t le
     }
 }
 
-/* --- what handlers ask ---------------------------------------------------------------------------------------------- */
+/* --- what handlers ask ----------------------------------------------------------------------------------------------
+ */
 
-udsb_server_t *udsb_request_server(udsb_request_t *request) { return request->server; }
-const char *udsb_request_method(const udsb_request_t *request) { return request->method; }
-const char *udsb_request_version(const udsb_request_t *request) { return request->version; }
-const char *udsb_request_target(const udsb_request_t *request) { return request->target; }
-const char *udsb_request_path(const udsb_request_t *request) { return request->path; }
-const char *udsb_request_rest(const udsb_request_t *request) { return request->rest; }
-const char *udsb_request_query(const udsb_request_t *request) { return request->query; }
-void *udsb_request_state(const udsb_request_t *request) { return request->state; }
+udsb_server_t *udsb_request_server(udsb_request_t *request)
+{
+    return request->server;
+}
+const char *udsb_request_method(const udsb_request_t *request)
+{
+    return request->method;
+}
+const char *udsb_request_version(const udsb_request_t *request)
+{
+    return request->version;
+}
+const char *udsb_request_target(const udsb_request_t *request)
+{
+    return request->target;
+}
+const char *udsb_request_path(const udsb_request_t *request)
+{
+    return request->path;
+}
+const char *udsb_request_rest(const udsb_request_t *request)
+{
+    return request->rest;
+}
+const char *udsb_request_query(const udsb_request_t *request)
+{
+    return request->query;
+}
+void *udsb_request_state(const udsb_request_t *request)
+{
+    return request->state;
+}
 
 const char *udsb_request_header(const udsb_request_t *request, const char *name)
 {

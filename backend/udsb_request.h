@@ -4,8 +4,6 @@
 #ifndef UDSB_REQUEST_H
 #define UDSB_REQUEST_H
 
-#include "backend/udsb_loop.h"
-#include "backend/udsb_metrics.h"
 #include "backend/udsb_route.h"
 #include "backend/udsb_wait.h"
 
@@ -13,7 +11,7 @@
 
 struct udsb_request {
     udsb_server_t *server;
-    udsb_worker_metrics_t *metrics; /* of the worker */
+    struct udsb_worker *worker;
     struct MHD_Connection *mhd;
     int descriptor; /* of the connection, for waiting requests; libmicrohttpd owns it */
 

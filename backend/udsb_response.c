@@ -2,6 +2,7 @@
 #include "backend/udsb_response.h"
 #include "backend/udsb_request.h"
 #include "backend/udsb_server.h"
+#include "backend/udsb_worker.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +20,8 @@ typedef struct {
     void (*destroy)(void *state);
 } stream_t;
 
-/* --- making --------------------------------------------------------------------------------------------------------- */
+/* --- making ---------------------------------------------------------------------------------------------------------
+ */
 
 udsb_response_t *udsb_response_wrap(struct MHD_Response *mhd, uint64_t length)
 {
@@ -85,7 +87,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_
         return MHD_CONTENT_READER_END_WITH_ERROR;
     length = stream->source(stream->state, position, buffer, size);
     if (length > 0) {
-        udsb_metrics_add_own(&request->metrics->bytes_out, (uint64_t)length);
+        udsb_metrics_add_own(&request->worker->metrics.bytes_out, (uint64_t)length);
         return length;
     }
     if (length == UDSB_SOURCE_WAIT && request->wait.is_wanted) {
@@ -104,8 +106,8 @@ static void free_stream(void *context)
     free(stream);
 }
 
-udsb_response_t *udsb_response_stream(udsb_request_t *request, const char *type, uint64_t length,
-                                      udsb_source_t *source, void *state, void (*destroy)(void *state))
+udsb_response_t *udsb_response_stream(udsb_request_t *request, const char *type, uint64_t length, udsb_source_t *source,
+                                      void *state, void (*destroy)(void *state))
 {
     stream_t *const stream = malloc(sizeof *stream);
     struct MHD_Response *mhd;
@@ -141,7 +143,8 @@ void udsb_response_free(udsb_response_t *response)
     free(response);
 }
 
-/* --- answering ------------------------------------------------------------------------------------------------------ */
+/* --- answering ------------------------------------------------------------------------------------------------------
+ */
 
 void udsb_request_answer_shared(udsb_request_t *request, unsigned status, udsb_response_t *response)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A response: libmicrohttpd's, with what has to be counted.
- * Layer: the middle. Its functions are in udsbackend.h; this is for the WebSocket handshake, which makes its own kind. */
+ * Layer: the middle. Its functions are in udsbackend.h; this is for the WebSocket handshake, which makes its own kind.
+ */
 #ifndef UDSB_RESPONSE_H
 #define UDSB_RESPONSE_H
 

@@ -140,25 +140,34 @@ udsb_result_t udsb_routes_add(udsb_routes_t *routes, const udsb_route_t *route, 
     return udsb_error_set(error, UDSB_NO_MEMORY, "out of memory");
 }
 
+/* The first mapping of the path decides which ones can have it: a file below "/" does not stand in for "/upload" when
+ * that has another method. */
+static bool is_alternative(const udsb_mapping_t *first, const udsb_mapping_t *mapping)
+{
+    return first->is_prefix == mapping->is_prefix && first->path_length == mapping->path_length;
+}
+
 udsb_route_match_t udsb_routes_find(const udsb_routes_t *routes, const char *method, const char *path,
                                     const udsb_mapping_t **mapping, const char **rest)
 {
     const size_t length = strlen(path);
-    udsb_route_match_t match = UDSB_ROUTE_NONE;
+    const udsb_mapping_t *first = NULL;
 
     for (size_t i = 0; i < routes->count; i++) {
         const udsb_mapping_t *const candidate = routes->mappings[i];
 
         if (!covers(candidate, path, length))
             continue;
+        if (first && !is_alternative(first, candidate))
+            break;
+        first = candidate;
         if (allows(candidate, method)) {
             *mapping = candidate;
             *rest = path + candidate->path_length;
             return UDSB_ROUTE_FOUND;
         }
-        match = UDSB_ROUTE_OTHER_METHOD;
     }
-    return match;
+    return first ? UDSB_ROUTE_OTHER_METHOD : UDSB_ROUTE_NONE;
 }
 
 /* Adds a method to a list "GET, HEAD" unless it is there. */
@@ -176,13 +185,17 @@ static void add_method(char *text, size_t size, const char *method, size_t lengt
 void udsb_routes_allow(const udsb_routes_t *routes, const char *path, char *text, size_t size)
 {
     const size_t length = strlen(path);
+    const udsb_mapping_t *first = NULL;
 
     text[0] = '\0';
     for (size_t i = 0; i < routes->count; i++) {
         const udsb_mapping_t *const mapping = routes->mappings[i];
 
-        if (!covers(mapping, path, length) || !strcmp(mapping->methods, "*"))
+        if (!covers(mapping, path, length))
             continue;
+        if (first && !is_alternative(first, mapping))
+            break;
+        first = mapping;
         for (const char *word = mapping->methods; *word; word += *word == ' ') {
             const size_t word_length = strcspn(word, " ");
             char method[32];

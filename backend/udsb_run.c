@@ -25,7 +25,8 @@ void udsb_run_block_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN); /* stderr may be a pipe whose reader is gone */
 }
 
-/* --- set-up --------------------------------------------------------------------------------------------------------- */
+/* --- set-up ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Is this the name of a socket that was passed? Then it is served by that. */
 static bool is_passed(const char *name, unsigned passed)
@@ -95,7 +96,8 @@ static udsb_result_t set_up(udsb_server_t *server, const udsb_options_t *options
     return result ? result : udsb_server_start(server);
 }
 
-/* --- drain and stop ------------------------------------------------------------------------------------------------- */
+/* --- drain and stop -------------------------------------------------------------------------------------------------
+ */
 
 /* Waits for a signal; false: the time was over first. */
 static bool wait_for_signal(const sigset_t *signals, uint64_t milliseconds)

@@ -17,8 +17,9 @@ void udsb_run_block_signals(sigset_t *signals);
 /* Called once the server serves. */
 typedef void udsb_run_ready_t(void *context);
 
-/* Serves until a signal, drains, stops. instance: 0, or the number that goes into the socket paths. passed: sockets from
- * UDSB_SYSTEMD_FIRST on to be served as well. signals: blocked by the caller. Returns the exit status; failures are logged. */
+/* Serves until a signal, drains, stops. instance: 0, or the number that goes into the socket paths. passed: sockets
+ * from UDSB_SYSTEMD_FIRST on to be served as well. signals: blocked by the caller. Returns the exit status; failures
+ * are logged. */
 int udsb_run(const udsb_options_t *options, unsigned instance, unsigned passed, const sigset_t *signals,
              udsb_run_ready_t *ready, void *context);
 

@@ -12,8 +12,8 @@
 enum {
     THREADS_MAXIMUM = 256,
     FINISH_MS = 60000,
-    CUT_MS = 5000,          /* connections that were cut end on their threads within microseconds */
-    BACKLOG = 4096,         /* net.core.somaxconn since Linux 5.4 */
+    CUT_MS = 5000,  /* connections that were cut end on their threads within microseconds */
+    BACKLOG = 4096, /* net.core.somaxconn since Linux 5.4 */
     MODE = 0660,
     RESERVED_DESCRIPTORS = 64 /* for files, loops, the program */
 };
@@ -23,7 +23,8 @@ const char *udsb_version(void)
     return UDSB_VERSION;
 }
 
-/* --- create --------------------------------------------------------------------------------------------------------- */
+/* --- create ---------------------------------------------------------------------------------------------------------
+ */
 
 static unsigned cpu_count(void)
 {
@@ -79,7 +80,8 @@ const char *udsb_server_error(const udsb_server_t *server)
     return server ? server->error.text : "out of memory";
 }
 
-/* --- listeners ------------------------------------------------------------------------------------------------------ */
+/* --- listeners ------------------------------------------------------------------------------------------------------
+ */
 
 static udsb_result_t wrong_step(udsb_server_t *server, const char *what)
 {
@@ -158,7 +160,8 @@ udsb_result_t udsb_server_allow_peer(udsb_server_t *server, const char *user)
     return UDSB_OK;
 }
 
-/* --- routes --------------------------------------------------------------------------------------------------------- */
+/* --- routes ---------------------------------------------------------------------------------------------------------
+ */
 
 udsb_result_t udsb_server_map_owned(udsb_server_t *server, const udsb_route_t *route, void (*destroy)(void *context))
 {
@@ -192,53 +195,54 @@ udsb_result_t udsb_server_map_text(udsb_server_t *server, const char *methods, c
     if (!response)
         return udsb_error_set(&server->error, UDSB_NO_MEMORY, "out of memory");
     return udsb_server_map_owned(
-        server,
-        &(udsb_route_t){.methods = methods, .path = path, .handler = answer_fixed_text, .context = response},
+        server, &(udsb_route_t){.methods = methods, .path = path, .handler = answer_fixed_text, .context = response},
         free_response);
 }
 
-/* --- start ---------------------------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------------------------------
+ */
 
-static udsb_result_t start_threads(udsb_server_t *server)
+static udsb_result_t start_workers(udsb_server_t *server)
 {
-    server->loop = udsb_loop_create("udsb-accept");
-    server->websocket_loop = udsb_loop_create("udsb-websocket");
-    server->workers = calloc(server->options.threads, sizeof *server->workers);
-    if (!server->loop || !server->websocket_loop || !server->workers)
-        return udsb_error_system(&server->error, "cannot start a thread");
+    server->workers = calloc(server->options.threads, sizeof(udsb_worker_t *));
+    if (!server->workers)
+        return udsb_error_set(&server->error, UDSB_NO_MEMORY, "out of memory");
     while (server->worker_count < server->options.threads) {
-        udsb_worker_t *const worker = udsb_worker_create(server);
+        udsb_worker_t *const worker = udsb_worker_create(server, server->worker_count);
 
         if (!worker)
-            return udsb_error_system(&server->error, "cannot start request thread %u", server->worker_count + 1);
+            return udsb_error_system(&server->error, "cannot start thread %u", server->worker_count + 1);
         server->workers[server->worker_count++] = worker;
     }
     return UDSB_OK;
 }
 
-static void stop_threads(udsb_server_t *server)
+static void stop_workers(udsb_server_t *server)
 {
     while (server->worker_count)
         udsb_worker_destroy(server->workers[--server->worker_count]);
     free(server->workers);
     server->workers = NULL;
-    udsb_loop_destroy(server->websocket_loop);
-    udsb_loop_destroy(server->loop);
-    server->loop = server->websocket_loop = NULL;
 }
 
-static void start_acceptors(void *context)
+/* Runs a function on each worker's thread, one after the other. */
+static void for_each_worker(udsb_server_t *server, void (*function)(void *worker))
 {
-    udsb_server_t *const server = context;
+    for (unsigned i = 0; i < server->worker_count; i++)
+        udsb_loop_call(server->workers[i]->loop, function, server->workers[i]);
+}
+
+static void start_accepting(void *context)
+{
+    udsb_worker_t *const worker = context;
+    const udsb_server_t *const server = worker->server;
 
     for (size_t i = 0; i < server->acceptor_count; i++) {
-        const int error = udsb_acceptor_start(server->acceptors[i]);
+        const int error = udsb_acceptor_start(server->acceptors[i], worker);
 
         if (error)
             udsb_log_event(&server->log, UDSB_LOG_ERROR, "cannot accept on %s: %s",
                            server->acceptors[i]->socket.address.text, strerror(error));
-        else
-            udsb_log_event(&server->log, UDSB_LOG_INFO, "listening on %s", server->acceptors[i]->socket.address.text);
     }
 }
 
@@ -249,17 +253,20 @@ udsb_result_t udsb_server_start(udsb_server_t *server)
     if (!server->acceptor_count)
         return udsb_error_set(&server->error, UDSB_BAD_STATE, "a server needs a listener to start");
     server->started_ms = udsb_loop_now();
-    const udsb_result_t result = start_threads(server);
+    const udsb_result_t result = start_workers(server);
     if (result) {
-        stop_threads(server);
+        stop_workers(server);
         return result;
     }
     server->step = UDSB_SERVER_RUNNING;
-    udsb_loop_call(server->loop, start_acceptors, server);
+    for_each_worker(server, start_accepting);
+    for (size_t i = 0; i < server->acceptor_count; i++)
+        udsb_log_event(&server->log, UDSB_LOG_INFO, "listening on %s", server->acceptors[i]->socket.address.text);
     return UDSB_OK;
 }
 
-/* --- drain and stop ------------------------------------------------------------------------------------------------- */
+/* --- drain and stop -------------------------------------------------------------------------------------------------
+ */
 
 void udsb_server_drain(udsb_server_t *server)
 {
@@ -295,7 +302,8 @@ void udsb_server_connection_ended(udsb_server_t *server)
     pthread_mutex_unlock(&server->finish.mutex);
 }
 
-/* Waits until no connection is left; at most milliseconds, or (unless in_any_case) until hurrying. Returns how many are. */
+/* Waits until no connection is left; at most milliseconds, or (unless in_any_case) until hurrying. Returns how many
+ * are. */
 static uint64_t wait_for_connections(udsb_server_t *server, uint64_t milliseconds, bool in_any_case)
 {
     const uint64_t end_ms = udsb_loop_now() + milliseconds;
@@ -312,59 +320,44 @@ static uint64_t wait_for_connections(udsb_server_t *server, uint64_t millisecond
     return left;
 }
 
-/* Each of these runs on its loop's thread. */
 static void stop_accepting(void *context)
 {
-    udsb_server_t *const server = context;
+    udsb_worker_t *const worker = context;
 
-    for (size_t i = 0; i < server->acceptor_count; i++)
-        udsb_acceptor_stop(server->acceptors[i]);
-    udsb_wait_flush(server, false);
+    for (size_t i = 0; i < worker->server->acceptor_count; i++)
+        udsb_acceptor_stop(worker->server->acceptors[i], worker);
 }
 
-static void stop_websockets(void *context)
+static void stop_worker(void *context)
 {
-    udsb_websocket_stop_all(context);
+    udsb_worker_stop(context);
 }
 
-static void cut_waits(void *context)
+static void cut_worker(void *context)
 {
-    udsb_wait_flush(context, true);
-}
-
-static void cut_websockets(void *context)
-{
-    udsb_websocket_cut_all(context);
-}
-
-static void cut_connections(udsb_server_t *server, uint64_t left)
-{
-    udsb_log_event(&server->log, UDSB_LOG_WARNING, "cutting off %llu connections that have not finished",
-                   (unsigned long long)left);
-    atomic_store(&server->hurrying, true);
-    udsb_loop_call(server->loop, cut_waits, server);
-    udsb_loop_call(server->websocket_loop, cut_websockets, server);
-    for (unsigned i = 0; i < server->worker_count; i++)
-        udsb_worker_cut(server->workers[i]);
-    left = wait_for_connections(server, CUT_MS, true);
-    if (left)
-        udsb_log_event(&server->log, UDSB_LOG_ERROR, "%llu connections did not end: a handler blocks",
-                       (unsigned long long)left);
+    udsb_worker_cut(context);
 }
 
 static void finish_requests(udsb_server_t *server)
 {
     uint64_t left;
 
+    for_each_worker(server, stop_accepting);
     atomic_store(&server->stopping, true);
-    udsb_loop_call(server->loop, stop_accepting, server);
-    udsb_loop_call(server->websocket_loop, stop_websockets, server);
-    for (unsigned i = 0; i < server->worker_count; i++)
-        udsb_worker_close_idle(server->workers[i]);
+    for (size_t i = 0; i < server->acceptor_count; i++)
+        udsb_acceptor_accept_rest(server->acceptors[i]);
+    for_each_worker(server, stop_worker);
     left = wait_for_connections(server, server->options.finish_ms, false);
+    if (!left)
+        return;
+    udsb_log_event(&server->log, UDSB_LOG_WARNING, "cutting off %llu connections that have not finished",
+                   (unsigned long long)left);
+    atomic_store(&server->hurrying, true);
+    for_each_worker(server, cut_worker);
+    left = wait_for_connections(server, CUT_MS, true);
     if (left)
-        cut_connections(server, left);
-    stop_threads(server);
+        udsb_log_event(&server->log, UDSB_LOG_ERROR, "%llu connections did not end: a handler blocks",
+                       (unsigned long long)left);
 }
 
 udsb_result_t udsb_server_stop(udsb_server_t *server)
@@ -376,6 +369,7 @@ udsb_result_t udsb_server_stop(udsb_server_t *server)
         udsb_log_event(&server->log, UDSB_LOG_INFO, "finishing %llu connections",
                        (unsigned long long)udsb_metrics_get(&server->metrics.connections_open));
         finish_requests(server);
+        stop_workers(server);
     }
     while (server->acceptor_count)
         udsb_acceptor_destroy(server->acceptors[--server->acceptor_count]);

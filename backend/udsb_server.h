@@ -11,8 +11,6 @@
 #include "backend/udsb_metrics.h"
 #include "backend/udsb_peer.h"
 #include "backend/udsb_route.h"
-#include "backend/udsb_wait.h"
-#include "backend/udsb_websocket.h"
 #include "backend/udsb_worker.h"
 
 #include <pthread.h>
@@ -31,18 +29,11 @@ struct udsb_server {
     size_t acceptor_count;
     udsb_worker_t **workers; /* owned; one for each thread */
     unsigned worker_count;
-    udsb_loop_t *loop;            /* accepts and waits */
-    udsb_loop_t *websocket_loop;  /* all WebSockets */
-    uint64_t started_ms;          /* udsb_loop_now() */
+    uint64_t started_ms; /* udsb_loop_now() */
 
     /* of the program's thread */
     udsb_server_step_t step;
     udsb_error_t error;
-
-    /* of the thread of loop */
-    udsb_wait_list_t waits;
-    /* of the thread of websocket_loop */
-    udsb_websocket_list_t websockets;
 
     atomic_bool draining; /* /healthz says so */
     atomic_bool stopping; /* connections end with their request */

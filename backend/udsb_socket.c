@@ -98,8 +98,7 @@ static udsb_result_t clear_the_way(int directory, const place_t *place, const ud
     case UDSB_SOCKET_FOREIGN:
         return udsb_error_set(error, UDSB_IN_USE, "%s exists and is %s; it is left alone", address->text, who);
     case UDSB_SOCKET_UNCLEAR:
-        return udsb_error_set(error, UDSB_SYSTEM, "cannot tell whether a server listens on %s: %s", address->text,
-                              who);
+        return udsb_error_set(error, UDSB_SYSTEM, "cannot tell whether a server listens on %s: %s", address->text, who);
     }
     return UDSB_OK;
 }
@@ -119,8 +118,8 @@ static int bind_temporary(int descriptor, int directory, place_t *place)
     return bind(descriptor, (const struct sockaddr *)&address, sizeof address);
 }
 
-/* The file gets its name when all about it is final and it listens: no client ever meets it too early, and who watches the
- * directory sees it appear once, ready. */
+/* The file gets its name when all about it is final and it listens: no client ever meets it too early, and who watches
+ * the directory sees it appear once, ready. */
 static udsb_result_t make_file(udsb_socket_t *result, place_t *place, const udsb_socket_options_t *options,
                                udsb_error_t *error)
 {
@@ -128,8 +127,8 @@ static udsb_result_t make_file(udsb_socket_t *result, place_t *place, const udsb
     struct stat status;
 
     bool bound = !bind_temporary(result->descriptor, result->directory, place);
-    if (!bound && errno == EADDRINUSE &&
-        !fstatat(result->directory, place->temporary, &status, AT_SYMLINK_NOFOLLOW) && S_ISSOCK(status.st_mode)) {
+    if (!bound && errno == EADDRINUSE && !fstatat(result->directory, place->temporary, &status, AT_SYMLINK_NOFOLLOW) &&
+        S_ISSOCK(status.st_mode)) {
         /* Left by a crash: nobody else makes one under the lock. */
         unlinkat(result->directory, place->temporary, 0);
         bound = !bind_temporary(result->descriptor, result->directory, place);
@@ -191,8 +190,7 @@ static udsb_result_t open_abstract(udsb_socket_t *result, const udsb_socket_opti
             return udsb_error_system(error, "cannot bind %s", result->address.text);
         if (udsb_socket_examine(&result->address, who, sizeof who) == UDSB_SOCKET_LIVE)
             return udsb_error_set(error, UDSB_IN_USE, "a live server listens on %s: %s", result->address.text, who);
-        return udsb_error_set(error, UDSB_IN_USE, "%s is taken by a socket that does not listen",
-                              result->address.text);
+        return udsb_error_set(error, UDSB_IN_USE, "%s is taken by a socket that does not listen", result->address.text);
     }
     if (listen(result->descriptor, options->backlog))
         return udsb_error_system(error, "cannot listen on %s", result->address.text);
@@ -246,8 +244,8 @@ udsb_result_t udsb_socket_adopt(udsb_socket_t *result, int descriptor, udsb_erro
 
 void udsb_socket_refuse(udsb_socket_t *socket)
 {
-    /* unix_stream_connect() in the kernel refuses once the listener is shut down for reading; accept(2) then gives what is
-     * queued, and EINVAL when nothing is. */
+    /* unix_stream_connect() in the kernel refuses once the listener is shut down for reading; accept(2) then gives what
+     * is queued, and EINVAL when nothing is. */
     if (socket->is_ours)
         shutdown(socket->descriptor, SHUT_RD);
 }

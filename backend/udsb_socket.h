@@ -20,7 +20,8 @@ typedef struct {
     udsb_address_t address;
     bool is_ours;   /* made by udsb_socket_open */
     int descriptor; /* listening, non-blocking, close-on-exec; -1: closed */
-    int directory;  /* of a file we made (O_PATH): found again whatever the program's working directory is then; else -1 */
+    int directory;  /* of a file we made (O_PATH): found again whatever the program's working directory is then; else -1
+                     */
     dev_t device;   /* of a file we made */
     ino_t inode;
 } udsb_socket_t;
@@ -45,12 +46,12 @@ udsb_result_t udsb_socket_open(udsb_socket_t *result, const udsb_address_t *addr
 /* Takes over a descriptor made elsewhere; its file stays. */
 udsb_result_t udsb_socket_adopt(udsb_socket_t *result, int descriptor, udsb_error_t *error);
 
-/* Refuses new connections from now on; those in the backlog can still be accepted. Not for adopted sockets, which others
- * may go on listening on: then it does nothing. */
+/* Refuses new connections from now on; those in the backlog can still be accepted. Not for adopted sockets, which
+ * others may go on listening on: then it does nothing. */
 void udsb_socket_refuse(udsb_socket_t *socket);
 
-/* Unlinks the file if it is the one we made. Before udsb_socket_close: while the socket is open its inode number cannot be
- * given to another file. */
+/* Unlinks the file if it is the one we made. Before udsb_socket_close: while the socket is open its inode number cannot
+ * be given to another file. */
 udsb_result_t udsb_socket_unlink(udsb_socket_t *socket, udsb_error_t *error);
 void udsb_socket_close(udsb_socket_t *socket);
 

@@ -31,8 +31,9 @@ void udsb_systemd_notify(const char *state)
 udsb_result_t udsb_systemd_listeners(unsigned *count, udsb_error_t *error)
 {
     if (getenv("LISTEN_FDS"))
-        return udsb_error_set(error, UDSB_INVALID, "sockets were passed (LISTEN_FDS), but udsbackend was built without "
-                                                   "libsystemd");
+        return udsb_error_set(error, UDSB_INVALID,
+                              "sockets were passed (LISTEN_FDS), but udsbackend was built without "
+                              "libsystemd");
     *count = 0;
     return UDSB_OK;
 }

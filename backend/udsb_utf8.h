@@ -9,7 +9,7 @@
 
 /* All zero at the start of a text. */
 typedef struct {
-    unsigned char missing;       /* continuation bytes of the character under way, 0 to 3 */
+    unsigned char missing;         /* continuation bytes of the character under way, 0 to 3 */
     unsigned char lowest, highest; /* what the next of them may be */
 } udsb_utf8_t;
 

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* All return false, the result untouched, for anything but a whole value in [minimum, maximum]: no signs, no white space,
- * no trailing bytes, no overflow. */
+/* All return false, the result untouched, for anything but a whole value in [minimum, maximum]: no signs, no white
+ * space, no trailing bytes, no overflow. */
 
 /* A decimal number. */
 bool udsb_value_number(uint64_t *result, const char *text, uint64_t minimum, uint64_t maximum);

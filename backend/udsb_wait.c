@@ -2,97 +2,86 @@
 #include "backend/udsb_wait.h"
 #include "backend/udsb_request.h"
 #include "backend/udsb_server.h"
+#include "backend/udsb_worker.h"
 
 #include <stddef.h>
 #include <sys/epoll.h>
 
-#define REQUEST_OF(member_pointer, member)                                                                            \
-    ((udsb_request_t *)((char *)(member_pointer)-offsetof(udsb_request_t, wait) - offsetof(udsb_wait_t, member)))
-
-/* The request belongs to its worker again; after this line it may be gone. */
-static void resume(udsb_request_t *request)
+static udsb_request_t *request_of(udsb_wait_t *wait)
 {
-    udsb_metrics_add(&request->server->metrics.waiting, (uint64_t)-1);
-    MHD_resume_connection(request->mhd);
+    return (udsb_request_t *)((char *)wait - offsetof(udsb_request_t, wait));
 }
 
-static void end(udsb_request_t *request)
+static void end(udsb_wait_t *wait)
 {
-    udsb_server_t *const server = request->server;
-    udsb_wait_t *const wait = &request->wait;
+    udsb_request_t *const request = request_of(wait);
+    udsb_worker_t *const worker = request->worker;
 
-    udsb_loop_clear_timer(server->loop, &wait->timer);
-    udsb_loop_unwatch(server->loop, &wait->watch);
+    udsb_loop_clear_timer(worker->loop, &wait->timer);
+    udsb_loop_unwatch(worker->loop, &wait->watch);
     if (wait->previous)
         wait->previous->next = wait->next;
     else
-        server->waits.first = wait->next;
+        worker->waits.first = wait->next;
     if (wait->next)
         wait->next->previous = wait->previous;
-    resume(request);
+    udsb_metrics_add(&request->server->metrics.waiting, (uint64_t)-1);
+    MHD_resume_connection(request->mhd);
+    worker->has_events = true;
 }
 
 static void timer_fired(udsb_timer_t *timer)
 {
-    end(REQUEST_OF(timer, timer));
+    end((udsb_wait_t *)((char *)timer - offsetof(udsb_wait_t, timer)));
 }
 
 static void client_gone(udsb_watch_t *watch, uint32_t events)
 {
-    udsb_request_t *const request = REQUEST_OF(watch, watch);
+    udsb_wait_t *const wait = (udsb_wait_t *)((char *)watch - offsetof(udsb_wait_t, watch));
 
     (void)events;
-    request->wait.is_gone = true;
-    end(request);
-}
-
-static void begin(udsb_task_t *task)
-{
-    udsb_request_t *const request = REQUEST_OF(task, task);
-    udsb_server_t *const server = request->server;
-    udsb_wait_t *const wait = &request->wait;
-
-    wait->is_gone = atomic_load(&server->hurrying);
-    if (wait->is_gone || (wait->until_stop && atomic_load(&server->stopping)) ||
-        !udsb_loop_set_timer(server->loop, &wait->timer, wait->milliseconds)) {
-        resume(request);
-        return;
-    }
-    wait->previous = NULL;
-    wait->next = server->waits.first;
-    if (wait->next)
-        wait->next->previous = wait;
-    server->waits.first = wait;
-    /* Watched for nothing but what epoll always reports. A client that merely shut down its sending side still wants its
-     * answer; on a Unix socket that is EPOLLRDHUP, not EPOLLHUP. Without a watch the wait only ends later. */
-    wait->watch.descriptor = request->descriptor;
-    udsb_loop_watch(server->loop, &wait->watch, 0);
+    wait->is_gone = true;
+    end(wait);
 }
 
 void udsb_wait_begin(udsb_request_t *request)
 {
+    udsb_worker_t *const worker = request->worker;
     udsb_wait_t *const wait = &request->wait;
 
     wait->is_wanted = false;
-    wait->task.run = begin;
     wait->timer.fired = timer_fired;
     wait->watch.ready = client_gone;
+    wait->watch.descriptor = request->descriptor;
+    wait->previous = NULL;
+    wait->next = worker->waits.first;
+    if (wait->next)
+        wait->next->previous = wait;
+    worker->waits.first = wait;
     udsb_metrics_add(&request->server->metrics.waiting, 1);
-    /* Suspend first: the loop may resume before this function returns, which libmicrohttpd allows. */
     MHD_suspend_connection(request->mhd);
-    udsb_loop_post(request->server->loop, &wait->task);
+
+    wait->is_gone = atomic_load(&request->server->hurrying);
+    if (wait->is_gone || (wait->until_stop && atomic_load(&request->server->stopping)) ||
+        !udsb_loop_set_timer(worker->loop, &wait->timer, wait->milliseconds)) {
+        end(wait);
+        return;
+    }
+    /* Watched for nothing but what epoll always reports. A client that merely shut down its sending side still wants
+     * its answer; on a Unix socket that is EPOLLRDHUP, not EPOLLHUP. Without a watch the wait only ends later. */
+    udsb_loop_watch(worker->loop, &wait->watch, 0);
 }
 
-void udsb_wait_flush(udsb_server_t *server, bool all)
+void udsb_wait_flush(udsb_wait_list_t *waits, bool all)
 {
     udsb_wait_t *next;
 
-    for (udsb_wait_t *wait = server->waits.first; wait; wait = next) {
+    for (udsb_wait_t *wait = waits->first; wait; wait = next) {
         next = wait->next;
         if (!all && !wait->until_stop)
             continue;
         wait->is_gone |= all;
-        end((udsb_request_t *)((char *)wait - offsetof(udsb_request_t, wait)));
+        end(wait);
     }
 }
 

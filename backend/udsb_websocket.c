@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 enum {
-    OUTPUT_HIGH = 1024 * 1024,  /* bytes; no reading while more wait to be sent */
-    INPUT_TURN = 1024 * 1024,   /* bytes; then it is the next WebSocket's turn */
-    OUTPUT_KEEP = 64 * 1024,    /* a larger buffer is given back once it is empty */
-    GOODBYE_MS = 2000           /* how long the peer's Close, or its end of file, is waited for */
+    OUTPUT_HIGH = 1024 * 1024, /* bytes; no reading while more wait to be sent */
+    INPUT_TURN = 1024 * 1024,  /* bytes; then it is the next WebSocket's turn */
+    OUTPUT_KEEP = 64 * 1024,   /* a larger buffer is given back once it is empty */
+    GOODBYE_MS = 2000          /* how long the peer's Close, or its end of file, is waited for */
 };
 
 /* One way only. */
@@ -27,6 +27,7 @@ typedef enum {
 
 struct udsb_websocket {
     udsb_server_t *server;
+    udsb_worker_t *worker;
     const udsb_websocket_route_t *route;
     struct MHD_UpgradeResponseHandle *handle; /* libmicrohttpd closes the descriptor when it is told through this */
     udsb_websocket_t *next, *previous;
@@ -48,7 +49,8 @@ struct udsb_websocket {
     size_t output_start, output_end, output_capacity;
 };
 
-/* --- bytes in and out ----------------------------------------------------------------------------------------------- */
+/* --- bytes in and out -----------------------------------------------------------------------------------------------
+ */
 
 static size_t output_pending(const udsb_websocket_t *websocket)
 {
@@ -138,15 +140,13 @@ static void drop_input(udsb_websocket_t *websocket)
         ;
 }
 
-/* --- frames --------------------------------------------------------------------------------------------------------- */
+/* --- frames ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool send_frame(udsb_websocket_t *websocket, uint8_t opcode, const void *data, size_t length)
 {
-    struct wslay_frame_iocb frame = {.fin = 1,
-                                     .opcode = opcode,
-                                     .payload_length = length,
-                                     .data = data,
-                                     .data_length = length};
+    struct wslay_frame_iocb frame = {
+        .fin = 1, .opcode = opcode, .payload_length = length, .data = data, .data_length = length};
 
     return wslay_frame_send(websocket->frames, &frame) >= 0 && !websocket->has_failed;
 }
@@ -186,7 +186,8 @@ static void take_frame(udsb_websocket_t *websocket, const struct wslay_frame_ioc
     }
 }
 
-/* False: it stopped because of what waits to be sent; there may be frames in wslay's buffer that epoll knows nothing of. */
+/* False: it stopped because of what waits to be sent; there may be frames in wslay's buffer that epoll knows nothing
+ * of. */
 static bool take_input(udsb_websocket_t *websocket)
 {
     struct wslay_frame_iocb frame;
@@ -216,11 +217,13 @@ bool udsb_websocket_send(udsb_websocket_t *websocket, udsb_websocket_kind_t kind
     return websocket->step == OPEN && send_frame(websocket, (uint8_t)kind, data, length);
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life -----------------------------------------------------------------------------------------------------------
+ */
 
 static void free_websocket(udsb_websocket_t *websocket)
 {
     struct MHD_UpgradeResponseHandle *const handle = websocket->handle;
+    udsb_worker_t *const worker = websocket->worker;
 
     if (websocket->frames)
         wslay_frame_context_free(websocket->frames);
@@ -229,21 +232,22 @@ static void free_websocket(udsb_websocket_t *websocket)
     free(websocket->output);
     free(websocket);
     MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+    worker->has_events = true;
 }
 
 static void end(udsb_websocket_t *websocket)
 {
-    udsb_server_t *const server = websocket->server;
+    udsb_worker_t *const worker = websocket->worker;
 
-    udsb_loop_unwatch(server->websocket_loop, &websocket->watch);
-    udsb_loop_clear_timer(server->websocket_loop, &websocket->goodbye);
+    udsb_loop_unwatch(worker->loop, &websocket->watch);
+    udsb_loop_clear_timer(worker->loop, &websocket->goodbye);
     if (websocket->previous)
         websocket->previous->next = websocket->next;
     else
-        server->websockets.first = websocket->next;
+        worker->websockets.first = websocket->next;
     if (websocket->next)
         websocket->next->previous = websocket->previous;
-    udsb_metrics_add(&server->metrics.websockets_open, (uint64_t)-1);
+    udsb_metrics_add(&websocket->server->metrics.websockets_open, (uint64_t)-1);
     free_websocket(websocket);
 }
 
@@ -255,7 +259,7 @@ static void finish(udsb_websocket_t *websocket)
         websocket->is_shut = true;
     }
     if (!websocket->goodbye.place)
-        websocket->has_failed |= !udsb_loop_set_timer(websocket->server->websocket_loop, &websocket->goodbye, GOODBYE_MS);
+        websocket->has_failed |= !udsb_loop_set_timer(websocket->worker->loop, &websocket->goodbye, GOODBYE_MS);
     drop_input(websocket);
 }
 
@@ -279,7 +283,7 @@ static void work(udsb_websocket_t *websocket)
         events |= EPOLLOUT;
     if (output_pending(websocket) <= OUTPUT_HIGH)
         events |= EPOLLIN;
-    if (udsb_loop_watch(websocket->server->websocket_loop, &websocket->watch, events))
+    if (udsb_loop_watch(websocket->worker->loop, &websocket->watch, events))
         end(websocket);
 }
 
@@ -303,7 +307,7 @@ static void say_goodbye(udsb_websocket_t *websocket)
     if (websocket->step == OPEN) {
         send_close(websocket, WSLAY_CODE_GOING_AWAY);
         websocket->step = SAYING_GOODBYE;
-        websocket->has_failed |= !udsb_loop_set_timer(websocket->server->websocket_loop, &websocket->goodbye, GOODBYE_MS);
+        websocket->has_failed |= !udsb_loop_set_timer(websocket->worker->loop, &websocket->goodbye, GOODBYE_MS);
     }
     work(websocket);
 }
@@ -312,11 +316,12 @@ static void begin(udsb_task_t *task)
 {
     udsb_websocket_t *const websocket = (udsb_websocket_t *)((char *)task - offsetof(udsb_websocket_t, task));
     udsb_server_t *const server = websocket->server;
+    udsb_websocket_list_t *const list = &websocket->worker->websockets;
 
-    websocket->next = server->websockets.first;
+    websocket->next = list->first;
     if (websocket->next)
         websocket->next->previous = websocket;
-    server->websockets.first = websocket;
+    list->first = websocket;
     udsb_metrics_add(&server->metrics.websockets_open, 1);
     if (atomic_load(&server->hurrying))
         end(websocket);
@@ -333,12 +338,15 @@ void udsb_websocket_upgraded(void *context, struct MHD_Connection *mhd, void *re
     const udsb_websocket_route_t *const route = context;
     udsb_websocket_t *const websocket = calloc(1, sizeof *websocket);
 
-    (void)mhd, (void)request_context;
+    const udsb_request_t *const request = request_context;
+
+    (void)mhd;
     if (!websocket) {
         MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
         return;
     }
-    websocket->server = route->server;
+    websocket->server = request->server;
+    websocket->worker = request->worker;
     websocket->route = route;
     websocket->handle = handle;
     websocket->message.limit = route->message_limit;
@@ -354,21 +362,22 @@ void udsb_websocket_upgraded(void *context, struct MHD_Connection *mhd, void *re
     if (extra_length)
         memcpy(websocket->extra, extra, extra_length);
     websocket->extra_length = extra_length;
-    udsb_loop_post(route->server->websocket_loop, &websocket->task);
+    /* Later: libmicrohttpd is not to be told that it may close the connection before this function has returned. */
+    udsb_loop_post(websocket->worker->loop, &websocket->task);
 }
 
-void udsb_websocket_stop_all(udsb_server_t *server)
+void udsb_websocket_stop_all(udsb_websocket_list_t *websockets)
 {
     udsb_websocket_t *next;
 
-    for (udsb_websocket_t *websocket = server->websockets.first; websocket; websocket = next) {
+    for (udsb_websocket_t *websocket = websockets->first; websocket; websocket = next) {
         next = websocket->next;
         say_goodbye(websocket);
     }
 }
 
-void udsb_websocket_cut_all(udsb_server_t *server)
+void udsb_websocket_cut_all(udsb_websocket_list_t *websockets)
 {
-    while (server->websockets.first)
-        end(server->websockets.first);
+    while (websockets->first)
+        end(websockets->first);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -17,26 +18,15 @@
 enum { CONNECTION_MEMORY = 32 * 1024 };
 
 typedef struct udsb_connection {
-    struct udsb_connection *next, *previous; /* needs the worker's mutex */
+    struct udsb_connection *next, *previous;
     udsb_worker_t *worker;
     int descriptor;
-    atomic_bool is_busy; /* has a request */
+    bool is_busy; /* has a request */
     udsb_request_t request;
 } connection_t;
 
-struct udsb_worker {
-    udsb_server_t *server;
-    struct MHD_Daemon *daemon;
-    atomic_uint connections; /* given to libmicrohttpd and not ended */
-    udsb_worker_metrics_t metrics;
-
-    struct { /* needs the mutex */
-        pthread_mutex_t mutex;
-        connection_t *first;
-    } open;
-};
-
-/* --- connections ---------------------------------------------------------------------------------------------------- */
+/* --- connections ----------------------------------------------------------------------------------------------------
+ */
 
 /* Makes libmicrohttpd read an end of file and close. What is in the socket's buffer is still read before; a peer that
  * writes later gets EPIPE, and so knows that not one byte of its request was seen. */
@@ -58,31 +48,26 @@ static void connection_started(udsb_worker_t *worker, struct MHD_Connection *mhd
     connection->worker = worker;
     connection->descriptor = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     connection->request.server = worker->server;
-    connection->request.metrics = &worker->metrics;
+    connection->request.worker = worker;
     connection->request.mhd = mhd;
     connection->request.descriptor = connection->descriptor;
-    pthread_mutex_lock(&worker->open.mutex);
-    connection->next = worker->open.first;
+    connection->next = worker->first;
     if (connection->next)
         connection->next->previous = connection;
-    worker->open.first = connection;
-    pthread_mutex_unlock(&worker->open.mutex);
+    worker->first = connection;
     if (atomic_load(&worker->server->stopping))
         close_when_idle(connection);
 }
 
-/* Before libmicrohttpd closes the descriptor: nobody else finds it in the list any more. */
 static void connection_ended(udsb_worker_t *worker, connection_t *connection)
 {
     if (connection) {
-        pthread_mutex_lock(&worker->open.mutex);
         if (connection->previous)
             connection->previous->next = connection->next;
         else
-            worker->open.first = connection->next;
+            worker->first = connection->next;
         if (connection->next)
             connection->next->previous = connection->previous;
-        pthread_mutex_unlock(&worker->open.mutex);
         free(connection);
     }
     atomic_fetch_sub(&worker->connections, 1);
@@ -103,7 +88,8 @@ static connection_t *connection_of(struct MHD_Connection *mhd)
     return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------------- */
+/* --- requests -------------------------------------------------------------------------------------------------------
+ */
 
 /* First sign of a request: its target, before libmicrohttpd cuts it up. What this returns is the request's context. */
 static void *note_target(void *context, const char *target, struct MHD_Connection *mhd)
@@ -113,7 +99,7 @@ static void *note_target(void *context, const char *target, struct MHD_Connectio
     (void)context;
     if (!connection)
         return NULL;
-    atomic_store(&connection->is_busy, true);
+    connection->is_busy = true;
     udsb_metrics_add_own(&connection->worker->metrics.started, 1);
     return udsb_request_begin(&connection->request, target) ? &connection->request : NULL;
 }
@@ -125,7 +111,7 @@ static void finish_request(void *context, struct MHD_Connection *mhd, void **req
     connection_t *const connection = connection_of(mhd);
 
     (void)request_context;
-    if (!connection || !atomic_load_explicit(&connection->is_busy, memory_order_relaxed))
+    if (!connection || !connection->is_busy)
         return;
 
     udsb_request_t *const request = &connection->request;
@@ -135,7 +121,7 @@ static void finish_request(void *context, struct MHD_Connection *mhd, void **req
     if (is_complete)
         udsb_metrics_add_own(&worker->metrics.bytes_out, request->body_length);
     udsb_request_end(request);
-    atomic_store(&connection->is_busy, false);
+    connection->is_busy = false;
     if (atomic_load(&worker->server->stopping))
         close_when_idle(connection);
 }
@@ -158,7 +144,8 @@ static enum MHD_Result run_handler(udsb_request_t *request)
     return request->status ? MHD_YES : MHD_NO; /* MHD_NO closes the connection */
 }
 
-/* libmicrohttpd calls it with the head, then with each piece of the body, then to have an answer, and again after a wait. */
+/* libmicrohttpd calls it with the head, then with each piece of the body, then to have an answer, and again after a
+ * wait. */
 static enum MHD_Result access_handler(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
                                       const char *version, const char *data, size_t *length, void **request_context)
 {
@@ -204,83 +191,166 @@ static void log_message(void *context, const char *format, va_list arguments)
     udsb_log_event(&worker->server->log, UDSB_LOG_DEBUG, "libmicrohttpd: %s", line);
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- the loop -------------------------------------------------------------------------------------------------------
+ */
 
-udsb_worker_t *udsb_worker_create(udsb_server_t *server)
+static void note_events(udsb_watch_t *watch, uint32_t events)
+{
+    udsb_worker_t *const worker = (udsb_worker_t *)((char *)watch - offsetof(udsb_worker_t, watch));
+
+    (void)events;
+    worker->has_events = true;
+}
+
+/* libmicrohttpd has something to do for its own part: answers that go on, connections to be freed. */
+static bool has_pending_work(const udsb_worker_t *worker)
+{
+    MHD_UNSIGNED_LONG_LONG timeout;
+
+    return MHD_get_timeout(worker->daemon, &timeout) == MHD_YES && timeout == 0;
+}
+
+/* Why not libmicrohttpd's own threads: when epoll gives one of them exactly 128 events, version 0.9.75 asks for more
+ * before it looks at them (MHD_epoll), and 128 clients wait for ever. Asked not to wait, it does no harm. */
+static bool turn(void *context)
+{
+    udsb_worker_t *const worker = context;
+
+    if (worker->has_events || has_pending_work(worker)) {
+        worker->has_events = false;
+        MHD_run_wait(worker->daemon, 0);
+    }
+    return has_pending_work(worker);
+}
+
+/* --- life -----------------------------------------------------------------------------------------------------------
+ */
+
+static struct MHD_Daemon *start_daemon(udsb_worker_t *worker)
+{
+    /* The limit of connections is the acceptor's business. */
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
+        NULL, NULL, access_handler, worker, MHD_OPTION_EXTERNAL_LOGGER, log_message, worker,
+        MHD_OPTION_NOTIFY_CONNECTION, notify_connection, worker, MHD_OPTION_NOTIFY_COMPLETED, finish_request, worker,
+        MHD_OPTION_URI_LOG_CALLBACK, note_target, worker, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT_MAX,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+}
+
+static void watch_daemon(void *context)
+{
+    udsb_worker_t *const worker = context;
+
+    udsb_loop_watch(worker->loop, &worker->watch, EPOLLIN);
+}
+
+udsb_worker_t *udsb_worker_create(udsb_server_t *server, unsigned number)
 {
     udsb_worker_t *worker;
+    char name[16];
 
     if (posix_memalign((void **)&worker, _Alignof(udsb_worker_t), sizeof *worker))
         return NULL;
     memset(worker, 0, sizeof *worker);
     worker->server = server;
-    pthread_mutex_init(&worker->open.mutex, NULL);
-    /* The limit is the acceptors' business. libmicrohttpd 0.9.75 must never reach its own: it would then leave a mutex
-     * locked (new_connection_process_) and hang. */
-    worker->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
-            MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG,
-        0, NULL, NULL, access_handler, worker, MHD_OPTION_EXTERNAL_LOGGER, log_message, worker,
-        MHD_OPTION_NOTIFY_CONNECTION, notify_connection, worker, MHD_OPTION_NOTIFY_COMPLETED, finish_request, worker,
-        MHD_OPTION_URI_LOG_CALLBACK, note_target, worker, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT_MAX,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
-    if (!worker->daemon) {
+    worker->number = number;
+    snprintf(name, sizeof name, "udsb-worker-%u", number % 1000);
+    worker->daemon = start_daemon(worker);
+    worker->loop = worker->daemon ? udsb_loop_create(name, turn, worker) : NULL;
+    if (!worker->loop) {
         const int cause = errno;
 
-        pthread_mutex_destroy(&worker->open.mutex);
+        if (worker->daemon)
+            MHD_stop_daemon(worker->daemon);
         free(worker);
         errno = cause;
         return NULL;
     }
+    worker->watch.ready = note_events;
+    worker->watch.descriptor = MHD_get_daemon_info(worker->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    udsb_loop_call(worker->loop, watch_daemon, worker);
     return worker;
 }
 
 void udsb_worker_destroy(udsb_worker_t *worker)
 {
+    udsb_loop_destroy(worker->loop);
     MHD_stop_daemon(worker->daemon);
-    pthread_mutex_destroy(&worker->open.mutex);
     free(worker);
 }
 
-const udsb_worker_metrics_t *udsb_worker_metrics(const udsb_worker_t *worker)
-{
-    return &worker->metrics;
-}
+/* --- giving and taking connections ----------------------------------------------------------------------------------
+ */
 
-void udsb_worker_add_connection(udsb_server_t *server, int descriptor)
+static void take(udsb_worker_t *worker, int descriptor)
 {
     const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
-    udsb_worker_t *worker = server->workers[0];
 
-    for (unsigned i = 1; i < server->worker_count; i++) {
+    if (MHD_add_connection(worker->daemon, descriptor, (const struct sockaddr *)&nobody, sizeof nobody.sun_family) ==
+        MHD_YES)
+        return;
+    /* It has closed the descriptor. */
+    udsb_log_event(&worker->server->log, UDSB_LOG_WARNING, "a connection was dropped: %s", strerror(errno));
+    atomic_fetch_sub(&worker->connections, 1);
+    udsb_server_connection_ended(worker->server);
+}
+
+typedef struct {
+    udsb_task_t task;
+    udsb_worker_t *worker;
+    int descriptor;
+} gift_t;
+
+static void take_gift(udsb_task_t *task)
+{
+    gift_t *const gift = (gift_t *)task;
+
+    take(gift->worker, gift->descriptor);
+    free(gift);
+}
+
+void udsb_worker_give(udsb_server_t *server, udsb_worker_t *current, int descriptor)
+{
+    udsb_worker_t *worker = current ? current : server->workers[0];
+    gift_t *gift;
+
+    for (unsigned i = 0; i < server->worker_count; i++) {
         if (atomic_load(&server->workers[i]->connections) < atomic_load(&worker->connections))
             worker = server->workers[i];
     }
     atomic_fetch_add(&worker->connections, 1);
     udsb_metrics_add(&server->metrics.connections_open, 1);
-    if (MHD_add_connection(worker->daemon, descriptor, (const struct sockaddr *)&nobody, sizeof nobody.sun_family) !=
-        MHD_YES) { /* it has closed the descriptor */
-        udsb_log_event(&server->log, UDSB_LOG_WARNING, "a connection was dropped: %s", strerror(errno));
+    udsb_metrics_add(&server->metrics.connections_total, 1);
+    if (worker == current) {
+        take(worker, descriptor);
+        return;
+    }
+    gift = malloc(sizeof *gift);
+    if (!gift) {
+        close(descriptor);
         atomic_fetch_sub(&worker->connections, 1);
         udsb_server_connection_ended(server);
+        return;
     }
+    *gift = (gift_t){.task = {.run = take_gift}, .worker = worker, .descriptor = descriptor};
+    udsb_loop_post(worker->loop, &gift->task);
 }
 
-void udsb_worker_close_idle(udsb_worker_t *worker)
+void udsb_worker_stop(udsb_worker_t *worker)
 {
-    pthread_mutex_lock(&worker->open.mutex);
-    for (connection_t *connection = worker->open.first; connection; connection = connection->next) {
-        if (!atomic_load(&connection->is_busy))
+    udsb_wait_flush(&worker->waits, false);
+    udsb_websocket_stop_all(&worker->websockets);
+    for (connection_t *connection = worker->first; connection; connection = connection->next) {
+        if (!connection->is_busy)
             close_when_idle(connection);
     }
-    pthread_mutex_unlock(&worker->open.mutex);
 }
 
 void udsb_worker_cut(udsb_worker_t *worker)
 {
-    pthread_mutex_lock(&worker->open.mutex);
-    for (connection_t *connection = worker->open.first; connection; connection = connection->next)
+    udsb_wait_flush(&worker->waits, true);
+    udsb_websocket_cut_all(&worker->websockets);
+    for (connection_t *connection = worker->first; connection; connection = connection->next)
         shutdown(connection->descriptor, SHUT_RDWR);
-    pthread_mutex_unlock(&worker->open.mutex);
 }

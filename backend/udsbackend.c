@@ -12,8 +12,8 @@
 
 static const udsb_log_t log_to_stderr = {.verbosity = UDSB_LOG_INFO};
 
-/* A connection is a descriptor. systemd and shells set the soft limit low for the sake of select(2), and leave the hard one
- * high for those who ask. */
+/* A connection is a descriptor. systemd and shells set the soft limit low for the sake of select(2), and leave the hard
+ * one high for those who ask. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;

@@ -13,11 +13,11 @@
  *     udsb_server_stop(server);
  *     udsb_server_destroy(server);
  *
- * Threads. The udsb_server_* functions belong to the program: one thread at a time, never from within a handler, but for
- * those marked "any thread". The udsb_request_*, udsb_response_* and udsb_websocket_* functions belong to the handler that
- * was given the request or WebSocket, on the thread that calls it, until it returns. Handlers run on several threads at
- * once, and must not block: everything else on their thread waits for them. The library blocks no signals and installs no
- * handlers; it never raises SIGPIPE on Linux.
+ * Threads. The udsb_server_* functions belong to the program: one thread at a time, never from within a handler, but
+ * for those marked "any thread". The udsb_request_*, udsb_response_* and udsb_websocket_* functions belong to the
+ * handler that was given the request or WebSocket, on the thread that calls it, until it returns. Handlers run on
+ * several threads at once, and must not block: everything else on their thread waits for them. The library blocks no
+ * signals and installs no handlers; it never raises SIGPIPE on Linux.
  *
  * Ownership. Strings and structures given to a function are copied unless it says otherwise. */
 #ifndef UDSBACKEND_H
@@ -62,15 +62,16 @@ typedef enum { UDSB_LOG_ERROR = 1, UDSB_LOG_WARNING, UDSB_LOG_NOTICE, UDSB_LOG_I
 /* Takes one event as one line without its newline. Any thread. */
 typedef void udsb_log_function_t(void *context, udsb_log_level_t level, const char *line);
 
-/* --- life of a server ----------------------------------------------------------------------------------------------- */
+/* --- life of a server -----------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
-    unsigned threads;          /* threads that run handlers, 1 to 256; 0: one for each CPU the process may use */
-    unsigned max_connections;  /* connections held at once, further ones wait in the backlog; 0: RLIMIT_NOFILE less 64 */
-    uint64_t finish_ms;        /* how long udsb_server_stop() lets running requests finish; 0: 60,000 (a minute) */
+    unsigned threads;         /* threads that run handlers, 1 to 256; 0: one for each CPU the process may use */
+    unsigned max_connections; /* connections held at once, further ones wait in the backlog; 0: RLIMIT_NOFILE less 64 */
+    uint64_t finish_ms;       /* how long udsb_server_stop() lets running requests finish; 0: 60,000 (a minute) */
     udsb_log_level_t verbosity; /* with log: events above this level are not made; 0: UDSB_LOG_INFO */
-    udsb_log_function_t *log;  /* NULL: lines on stderr */
-    void *log_context;         /* borrowed, for log */
+    udsb_log_function_t *log;   /* NULL: lines on stderr */
+    void *log_context;          /* borrowed, for log */
 } udsb_server_options_t;
 
 /* Creates a server that does nothing yet. options: NULL for the defaults. Returns NULL when out of memory. */
@@ -90,19 +91,21 @@ typedef struct {
 
 /* Makes a listening socket; it is connectable from here on, and served from udsb_server_start() on.
  * The file appears under its name in one step, with mode, owner and group final and already listening. A file of a dead
- * server is replaced under a lock (PATH.lock, gone afterwards); see unix(7): only a socket that nobody listens on refuses.
- * UDSB_IN_USE: the sentence says who listens (process id, user). UDSB_BAD_STATE: after start. */
+ * server is replaced under a lock (PATH.lock, gone afterwards); see unix(7): only a socket that nobody listens on
+ * refuses. UDSB_IN_USE: the sentence says who listens (process id, user). UDSB_BAD_STATE: after start. */
 UDSB_API udsb_result_t udsb_server_listen(udsb_server_t *server, const udsb_listener_options_t *options);
 
-/* Serves a listening Unix stream socket that somebody else made (sd_listen_fds(3)). The descriptor belongs to the server
- * from now on, the file does not: it is never unlinked. UDSB_INVALID: it is no such socket. */
+/* Serves a listening Unix stream socket that somebody else made (sd_listen_fds(3)). The descriptor belongs to the
+ * server from now on, the file does not: it is never unlinked. UDSB_INVALID: it is no such socket. */
 UDSB_API udsb_result_t udsb_server_listen_fd(udsb_server_t *server, int descriptor);
 
 /* Only processes of this user (name or id) may connect (SO_PEERCRED); call it again to allow another. Others are closed
- * at once and logged. Never called: everybody whom the file's mode lets in. Before start. UDSB_INVALID: no such user. */
+ * at once and logged. Never called: everybody whom the file's mode lets in. Before start. UDSB_INVALID: no such user.
+ */
 UDSB_API udsb_result_t udsb_server_allow_peer(udsb_server_t *server, const char *user);
 
-/* Starts the threads. The caller maps routes and adds listeners before. UDSB_BAD_STATE: no listener, or started already. */
+/* Starts the threads. The caller maps routes and adds listeners before. UDSB_BAD_STATE: no listener, or started
+ * already. */
 UDSB_API udsb_result_t udsb_server_start(udsb_server_t *server);
 
 /* Announces the end: /healthz answers 503 with X-UDSRoute-State: drain from now on; everything else goes on as before.
@@ -113,8 +116,8 @@ UDSB_API bool udsb_server_is_draining(const udsb_server_t *server); /* any threa
 UDSB_API bool udsb_server_is_stopping(const udsb_server_t *server);
 
 /* Stops: no new connections (those already in the backlog are served), idle ones closed, running requests finished (at
- * most options.finish_ms, or until udsb_server_hurry), WebSockets closed with 1001, socket files unlinked where they are
- * still the ones this server made. Blocks. Does nothing on a server that has not started but unlink. */
+ * most options.finish_ms, or until udsb_server_hurry), WebSockets closed with 1001, socket files unlinked where they
+ * are still the ones this server made. Blocks. Does nothing on a server that has not started but unlink. */
 UDSB_API udsb_result_t udsb_server_stop(udsb_server_t *server);
 
 /* Makes a running udsb_server_stop() cut off what has not finished. Any thread; not from a signal handler. */
@@ -123,22 +126,24 @@ UDSB_API void udsb_server_hurry(udsb_server_t *server);
 /* Frees the server; stops it first if need be. NULL is fine. */
 UDSB_API void udsb_server_destroy(udsb_server_t *server);
 
-/* --- routes ----------------------------------------------------------------------------------------------------------- */
+/* --- routes
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* Called with a whole request (its body came before, see udsb_route_t). Must either give an answer (udsb_request_answer
  * or a relative) or call udsb_request_wait(), and is called again later. One that does neither is answered 500. */
 typedef void udsb_handler_t(udsb_request_t *request, void *context);
 
-/* Called with each piece of the request's body, in order, before the handler. false: the request is refused with 400. */
+/* Called with each piece of the request's body, in order, before the handler. false: the request is refused with 400.
+ */
 typedef bool udsb_body_function_t(udsb_request_t *request, const void *data, size_t length, void *context);
 
 typedef struct {
-    const char *methods;         /* "GET" (HEAD is included), "GET POST", or "*" for all */
-    const char *path;            /* "/echo" exactly, or "/bytes/" followed by "*" for everything below */
-    udsb_handler_t *handler;     /* required */
-    udsb_body_function_t *body;  /* NULL: the body is collected in memory for udsb_request_body() */
-    size_t body_limit;           /* bytes of a collected body, more is answered 413; 0: 16 MiB */
-    void *context;               /* borrowed, for handler and body; lives as long as the server */
+    const char *methods;        /* "GET" (HEAD is included), "GET POST", or "*" for all */
+    const char *path;           /* "/echo" exactly, or "/bytes/" followed by "*" for everything below */
+    udsb_handler_t *handler;    /* required */
+    udsb_body_function_t *body; /* NULL: the body is collected in memory for udsb_request_body() */
+    size_t body_limit;          /* bytes of a collected body, more is answered 413; 0: 16 MiB */
+    void *context;              /* borrowed, for handler and body; lives as long as the server */
 } udsb_route_t;
 
 /* Maps a route. An exact path goes before a prefix, a longer prefix before a shorter one, an earlier mapping before a
@@ -150,15 +155,16 @@ UDSB_API udsb_result_t udsb_server_map(udsb_server_t *server, const udsb_route_t
 UDSB_API udsb_result_t udsb_server_map_text(udsb_server_t *server, const char *methods, const char *path,
                                             const char *text);
 
-/* Maps the files below directory to the paths below prefix ("/" or "/static/"): sendfile(2), ranges, validators. Nothing
- * outside of directory is ever opened, whatever the path or a symbolic link says. */
+/* Maps the files below directory to the paths below prefix ("/" or "/static/"): sendfile(2), ranges, validators.
+ * Nothing outside of directory is ever opened, whatever the path or a symbolic link says. */
 UDSB_API udsb_result_t udsb_server_map_files(udsb_server_t *server, const char *prefix, const char *directory);
 
 /* Maps the routes of the udsbackend program: /ux /healthz /echo /bytes/N /delay/MS /status/CODE /sse /chunked/N /upload
  * /ws /metrics. */
 UDSB_API udsb_result_t udsb_server_map_builtin(udsb_server_t *server);
 
-/* --- requests --------------------------------------------------------------------------------------------------------- */
+/* --- requests
+ * --------------------------------------------------------------------------------------------------------- */
 
 UDSB_API udsb_server_t *udsb_request_server(udsb_request_t *request);
 UDSB_API const char *udsb_request_method(const udsb_request_t *request);
@@ -169,7 +175,8 @@ UDSB_API const char *udsb_request_rest(const udsb_request_t *request);    /* wha
 UDSB_API const char *udsb_request_query(const udsb_request_t *request);   /* undecoded: "x=1", or "" */
 /* First field of that name, any case; NULL when there is none. */
 UDSB_API const char *udsb_request_header(const udsb_request_t *request, const char *name);
-/* Calls visit for each header field (trailers: for each field after a chunked body) in order, until it returns false. */
+/* Calls visit for each header field (trailers: for each field after a chunked body) in order, until it returns false.
+ */
 typedef bool udsb_header_visitor_t(void *context, const char *name, size_t name_length, const char *value,
                                    size_t value_length);
 UDSB_API void udsb_request_headers(const udsb_request_t *request, bool trailers, udsb_header_visitor_t *visit,
@@ -189,7 +196,8 @@ UDSB_API void *udsb_request_state(const udsb_request_t *request);
  * until_stop: also when the server stops. If the client goes away, the request ends without a further call. */
 UDSB_API void udsb_request_wait(udsb_request_t *request, uint64_t milliseconds, bool until_stop);
 
-/* --- responses -------------------------------------------------------------------------------------------------------- */
+/* --- responses
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Each returns NULL when out of memory; all functions that take a response accept that NULL, and the client gets 500.
  * type: the Content-Type, or NULL. */
@@ -219,13 +227,15 @@ UDSB_API void udsb_response_free(udsb_response_t *response);
 
 /* Answers with a status of 200 to 599 and frees the response. */
 UDSB_API void udsb_request_answer(udsb_request_t *request, unsigned status, udsb_response_t *response);
-/* Answers with a response that stays the caller's and may be given to many requests (not one of udsb_response_stream). */
+/* Answers with a response that stays the caller's and may be given to many requests (not one of udsb_response_stream).
+ */
 UDSB_API void udsb_request_answer_shared(udsb_request_t *request, unsigned status, udsb_response_t *response);
 /* Answers with a line of text; format as in printf(3). */
 UDSB_API void udsb_request_answer_text(udsb_request_t *request, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* --- WebSockets (RFC 6455) ---------------------------------------------------------------------------------------------- */
+/* --- WebSockets (RFC 6455)
+ * ---------------------------------------------------------------------------------------------- */
 
 typedef enum { UDSB_WEBSOCKET_TEXT = 1, UDSB_WEBSOCKET_BINARY = 2 } udsb_websocket_kind_t;
 
@@ -233,8 +243,8 @@ typedef enum { UDSB_WEBSOCKET_TEXT = 1, UDSB_WEBSOCKET_BINARY = 2 } udsb_websock
 typedef void udsb_websocket_function_t(udsb_websocket_t *websocket, udsb_websocket_kind_t kind, const void *data,
                                        size_t length, void *context);
 
-/* Maps a path to WebSockets. message_limit: bytes of a message, a longer one closes with 1009; 0: 64 MiB. Pings, closing
- * and invalid frames (1002, 1007) are dealt with by the library. */
+/* Maps a path to WebSockets. message_limit: bytes of a message, a longer one closes with 1009; 0: 64 MiB. Pings,
+ * closing and invalid frames (1002, 1007) are dealt with by the library. */
 UDSB_API udsb_result_t udsb_server_map_websocket(udsb_server_t *server, const char *path,
                                                  udsb_websocket_function_t *message, size_t message_limit,
                                                  void *context);
