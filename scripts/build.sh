@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds the tree it stands in: bootstraps and configures where that is not done yet, then make.
-#   build.sh                   keeps the configuration at hand, unless it has a sanitizer (a plain httpd can't load that)
-#   build.sh OPTION …          configures with exactly these options of ./configure; builds anew if they were others
+#   build.sh             keeps the configuration at hand, unless it has a sanitizer (a plain httpd can't load that)
+#   build.sh OPTION …    configures with exactly these options of ./configure; builds anew if they were others
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

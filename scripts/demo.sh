@@ -131,7 +131,8 @@ show_request() {
   local url=$1 head=$directory/head body=$directory/body
   echo "the route    $route"
   echo "the request  GET $url"
-  curl --silent --show-error --noproxy '*' --max-time 10 --dump-header "$head" --output "$body" "$url" || fail "no answer"
+  curl --silent --show-error --noproxy '*' --max-time 10 --dump-header "$head" --output "$body" "$url" ||
+    fail "no answer"
   echo "the answer"
   tr -d '\r' <"$head" | sed -e '/^$/d' -e 's/^/    /'
   echo

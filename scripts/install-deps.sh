@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing from Debian's packages, and nothing when nothing is. Groups: build, test, bench (default: build).
-# Elsewhere than on Debian, or without the right to install, it lists what is needed and stops with status 1.
+# Installs what is missing from Debian's packages, and nothing when nothing is. Groups: build, test, bench; by default
+# build. Elsewhere than on Debian, or without the right to install, it lists what is needed and stops with status 1.
 set -euo pipefail
 
 declare -A packages=(
   # curl: the demonstration shows its request with it.
   [build]="gcc make libc6-dev autoconf automake libtool pkg-config apache2-dev apache2-bin
            libmicrohttpd-dev libgnutls28-dev libwslay-dev libsystemd-dev curl"
-  # openssl makes the certificates for mod_ssl; nghttp2-client is h2load; clang and its run-time are for the fuzz targets.
+  # openssl makes certificates for mod_ssl; nghttp2-client is h2load; clang and its run-time are for the fuzz targets.
   [test]="libcmocka-dev python3 python3-pytest python3-websockets python3-aiohttp gunicorn nodejs
           nghttp2-client openssl clang libclang-rt-dev clang-format xz-utils procps iproute2"
   [bench]="python3 wrk nginx haproxy"
@@ -44,7 +44,7 @@ services_present() {
   done
 }
 
-# invoke-rc.d asks policy-rc.d before a package starts its service: 101 forbids it. One that is already there is respected.
+# invoke-rc.d asks policy-rc.d before a package starts its service: 101 forbids it. One that is there is respected.
 forbid_service_starts() {
   if [ -e "$policy" ]; then return 0; fi
   trap 'rm -f "$policy"' EXIT
@@ -52,7 +52,8 @@ forbid_service_starts() {
   chmod 755 "$policy"
 }
 
-# A service that came with our packages is neither to run now (the policy that was there may have let it) nor at the next boot.
+# A service that came with our packages is neither to run now (the policy that was there may have let it) nor at the
+# next boot.
 stand_down_new_services() {
   local before=$1 service
   for service in $(services_present); do

@@ -15,8 +15,8 @@ make_jobs=(make --silent "-j$(nproc 2>/dev/null || echo 1)")
 # In the order they run. Each is a function stage_NAME; its limit in seconds.
 stages=(install build format check integration distcheck asan asan-integration fuzz demo bench)
 declare -A limit=(
-  [install]=600 [build]=300 [format]=60 [check]=300 [integration]=480 [distcheck]=420
-  [asan]=420 [asan-integration]=600 [fuzz]=180 [demo]=60 [bench]=120
+  [install]=600 [build]=300 [format]=60 [check]=300 [integration]=600 [distcheck]=420
+  [asan]=420 [asan-integration]=780 [fuzz]=180 [demo]=60 [bench]=120
 )
 # Stages that count tests of their own; any other counts as one test.
 declare -A counted_by=([check]=automake [asan]=automake [integration]=pytest [asan-integration]=pytest)
@@ -34,7 +34,7 @@ stage_format() {
 }
 
 stage_check() {
-  "${make_jobs[@]}" check
+  "${make_jobs[@]}" check VERBOSE=1
 }
 
 stage_integration() {
@@ -42,14 +42,14 @@ stage_integration() {
 }
 
 stage_distcheck() {
-  "${make_jobs[@]}" distcheck
+  "${make_jobs[@]}" distcheck VERBOSE=1
 }
 
 # The tree may be configured in one place only, so the sanitized build is made from what would be in the tarball.
 stage_asan() {
   "${make_jobs[@]}" distdir distdir="$sanitized_build" || return 1
   cd "$sanitized_build" || return 1
-  ./configure --quiet --enable-werror --enable-asan && "${make_jobs[@]}" && "${make_jobs[@]}" check
+  ./configure --quiet --enable-werror --enable-asan && "${make_jobs[@]}" && "${make_jobs[@]}" check VERBOSE=1
 }
 
 stage_asan-integration() {
@@ -87,6 +87,22 @@ count_pytest() {
       if ($i ~ /^passed/) passed += $(i - 1)
       if ($i ~ /^(failed|errors?|skipped|xfailed|xpassed)/) failed += $(i - 1)
     } } END { print passed + 0, failed + 0 }'
+}
+
+# Of a long log: where it first speaks of a failure, and its end.
+show_failure() {
+  local log=$1 lines first
+  lines=$(wc -l <"$log")
+  first=$(grep -n -m 1 -E '^=+ (ERRORS|FAILURES) =|^FAIL|[Ee]rror:' "$log" | cut -d : -f 1)
+  echo "--- $log"
+  if [ "${first:-$lines}" -lt $((lines - 120)) ]; then
+    tail -n "+$first" "$log" | head -n 60
+    echo "[…]"
+    tail -n 60 "$log"
+  else
+    tail -n 120 "$log"
+  fi
+  echo "---"
 }
 
 current=
@@ -162,11 +178,7 @@ take_stage() {
   line=$(printf '%5d s  %4d passed %4d failed  %s' $((SECONDS - begun)) "$good" "$bad" "$verdict")
   summary+=("$(printf '%-18s%s' "$name" "$line")")
   echo "$line"
-  if [ "$bad" != 0 ]; then
-    echo "--- the end of $log"
-    tail -n 100 "$log"
-    echo "---"
-  fi
+  if [ "$bad" != 0 ]; then show_failure "$log"; fi
 }
 
 for name in "${chosen[@]}"; do

@@ -3,11 +3,11 @@
 """Measures mod_udsroute beside mod_proxy_http, nginx and HAProxy on this machine.
 
 All four stand, one process each, before the same udsbackend on the same Unix socket, all over loopback. They take turns
-in each round, so that whatever else the machine does hits all alike; figures are medians over the rounds. wrk, with
-one thread, makes the load: it takes the least of the processors that proxy and backend need. Ratios are worth more
-than the figures themselves.
+in each round, so that whatever else the machine does hits all alike; figures and ratios are medians over the rounds.
+wrk, with one thread, makes the load: it takes the least of the processors that proxy and backend need. Ratios are
+worth more than the figures themselves.
 
-A new proxy is a row in PROXIES, a new load a row in CASES, a new promise a row in REQUIREMENTS.
+A new proxy is a row in PROXIES (proxies.py), a new load a row in CASES, a new promise a row in REQUIREMENTS.
 """
 
 import argparse
@@ -30,32 +30,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
+from proxies import OURS, PROXIES, Site
+
 HERE = pathlib.Path(__file__).resolve().parent
-OURS = "mod_udsroute"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 15
 WARM_UP_SECONDS = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """Where one proxy lives: its own directory and port, and the backend's socket."""
-
-    directory: pathlib.Path
-    port: int
-    backend_socket: pathlib.Path
-    build: pathlib.Path
-    httpd: str
-    httpd_modules: str
-    user: str  # empty unless we are root: then the servers drop to this user
-    group: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Proxy:
-    name: str
-    configure: Callable[[Site], list[str]]  # writes the configuration, returns the command that stays in the foreground
-    version: Callable[[Site], list[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,118 +83,6 @@ MEASURES = [
     Measure("p99", "p99 ms", 2, compared=True),
 ]
 
-
-def httpd_command(site: Site, modules: dict[str, str], lines: str) -> list[str]:
-    """An httpd with one child of 64 threads, the event MPM and nothing loaded that is not needed."""
-    loads = "\n".join(f'LoadModule {name}_module "{path}"' for name, path in modules.items())
-    account = f"User {site.user}\nGroup {site.group}" if site.user else ""
-    configuration = site.directory / "httpd.conf"
-    configuration.write_text(f"""\
-ServerRoot "{site.directory}"
-ServerName localhost
-Listen 127.0.0.1:{site.port}
-PidFile httpd.pid
-DefaultRuntimeDir "{site.directory}"
-ErrorLog error.log
-LogLevel warn
-{account}
-LoadModule mpm_event_module "{site.httpd_modules}/mod_mpm_event.so"
-LoadModule authz_core_module "{site.httpd_modules}/mod_authz_core.so"
-{loads}
-StartServers 1
-ServerLimit 1
-ThreadLimit 64
-ThreadsPerChild 64
-MaxRequestWorkers 64
-MinSpareThreads 1
-MaxSpareThreads 64
-KeepAlive On
-KeepAliveTimeout 60
-MaxKeepAliveRequests 0
-{lines}
-""")
-    return [site.httpd, "-f", str(configuration), "-DFOREGROUND"]
-
-
-def httpd_version(site: Site) -> list[str]:
-    return [site.httpd, "-v"]
-
-
-def configure_mod_udsroute(site: Site) -> list[str]:
-    module = site.build / "mod_udsroute/.libs/mod_udsroute.so"
-    return httpd_command(site, {"udsroute": str(module)}, f'UDSRoute "/" "unix:{site.backend_socket}|http://localhost/"')
-
-
-def configure_mod_proxy(site: Site) -> list[str]:
-    modules = {name: f"{site.httpd_modules}/mod_{name}.so" for name in ("proxy", "proxy_http")}
-    route = f'ProxyPass "/" "unix:{site.backend_socket}|http://localhost/" enablereuse=on'
-    return httpd_command(site, modules, route)
-
-
-def configure_nginx(site: Site) -> list[str]:
-    account = f"user {site.user} {site.group};" if site.user else ""
-    spool = "\n".join(f"  {kind}_temp_path {site.directory}/{kind};"
-                      for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    configuration = site.directory / "nginx.conf"
-    configuration.write_text(f"""\
-daemon off;
-worker_processes 1;
-pid {site.directory}/nginx.pid;
-error_log {site.directory}/error.log;
-{account}
-events {{ worker_connections 1024; }}
-http {{
-  access_log off;
-{spool}
-  keepalive_requests 1000000000;
-  upstream backend {{
-    server unix:{site.backend_socket};
-    keepalive 64;
-    keepalive_requests 1000000000;
-  }}
-  server {{
-    listen 127.0.0.1:{site.port};
-    location / {{
-      proxy_pass http://backend;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_max_temp_file_size 0;
-    }}
-  }}
-}}
-""")
-    return ["nginx", "-p", str(site.directory), "-c", str(configuration), "-e", str(site.directory / "error.log")]
-
-
-def configure_haproxy(site: Site) -> list[str]:
-    account = f"  user {site.user}\n  group {site.group}" if site.user else ""
-    configuration = site.directory / "haproxy.cfg"
-    configuration.write_text(f"""\
-global
-  nbthread 1
-  maxconn 4000
-{account}
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  http-reuse always
-frontend clients
-  bind 127.0.0.1:{site.port}
-  default_backend application
-backend application
-  server application unix@{site.backend_socket}
-""")
-    return ["haproxy", "-db", "-q", "-f", str(configuration)]
-
-
-PROXIES = [
-    Proxy(OURS, configure_mod_udsroute, httpd_version),
-    Proxy("mod_proxy", configure_mod_proxy, httpd_version),
-    Proxy("nginx", configure_nginx, lambda site: ["nginx", "-v"]),
-    Proxy("haproxy", configure_haproxy, lambda site: ["haproxy", "-v"]),
-]
 
 CASES = [
     Case("small-1", "/ux", 1, "1 client, 21 bytes"),
@@ -318,7 +186,8 @@ def answers(port: int) -> bool:
         return False
 
 
-def start_backend(stack: contextlib.ExitStack, directory: pathlib.Path, build: pathlib.Path, threads: int) -> pathlib.Path:
+def start_backend(stack: contextlib.ExitStack, directory: pathlib.Path, build: pathlib.Path,
+                  threads: int) -> pathlib.Path:
     path = directory / "app.sock"
     command = [str(build / "backend/udsbackend"), "--socket", str(path), "--mode", "0666", "--threads", str(threads)]
     start(stack, "udsbackend", command, directory, lambda: socket_answers(path))
@@ -415,16 +284,26 @@ def medians(runs: dict[str, dict[str, list[Run]]]) -> dict[str, dict[str, dict[s
     }
 
 
-def ratios(results: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Ours divided by theirs, by case, measure and proxy; without ours in the run there is nothing to compare."""
+def ratios(runs: dict[str, dict[str, list[Run]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Ours divided by theirs, by case, measure and proxy: the median over the rounds of the ratio within each round.
+
+    Turns of one round are seconds apart, so whatever slows the machine for longer than that cancels out; a ratio of
+    the medians would keep it. Without ours in the run there is nothing to compare."""
     return {
         case: {
-            measure.name: {name: by_proxy[OURS][measure.name] / values[measure.name]
-                           for name, values in by_proxy.items() if name != OURS and values[measure.name] > 0}
+            measure.name: {name: statistics.median(ratio_of(measure, ours, theirs)
+                                                   for ours, theirs in zip(by_proxy[OURS], turns))
+                           for name, turns in by_proxy.items() if name != OURS}
             for measure in MEASURES if measure.compared
         }
-        for case, by_proxy in results.items() if OURS in by_proxy
+        for case, by_proxy in runs.items() if OURS in by_proxy
     }
+
+
+def ratio_of(measure: Measure, ours: Run, theirs: Run) -> float:
+    # A short turn may use less processor time than the kernel's clock resolves.
+    divisor = getattr(theirs, measure.name)
+    return getattr(ours, measure.name) / divisor if divisor else float("inf")
 
 
 def verdicts(compared: dict[str, dict[str, dict[str, float]]]) -> list[dict]:
@@ -468,7 +347,8 @@ def print_ratios(cases: list[Case], compared: dict, judged: list[dict]) -> None:
         case = next(case for case in CASES if case.name == verdict["case"])
         bound = f"≥ {verdict['at_least']}" if verdict["at_least"] is not None else f"≤ {verdict['at_most']}"
         word = "PASS" if verdict["passed"] else "FAIL"
-        print(f"  {word}  {case.says}: {says(verdict['measure'])} {verdict['ratio']:.2f} × {verdict['against']}, to be {bound}")
+        ratio = f"{verdict['ratio']:.2f} × {verdict['against']}"
+        print(f"  {word}  {case.says}: {says(verdict['measure'])} {ratio}, to be {bound}")
 
 
 def versions(sites: dict[str, Site]) -> dict[str, str]:
@@ -524,7 +404,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", help=f"of {','.join(proxy.name for proxy in PROXIES)} [all]")
     parser.add_argument("--backend-threads", type=positive, default=2, help="of udsbackend [2]")
     parser.add_argument("--quick", action="store_true", help="one round of one second: shows that it works, no figures")
-    parser.add_argument("--assert", dest="asserting", action="store_true", help="status 1 when a requirement is not met")
+    parser.add_argument("--assert", dest="asserting", action="store_true", help="status 1 when a requirement is missed")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured there")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
@@ -561,13 +441,14 @@ def main() -> int:
             processes[proxy.name] = start(stack, proxy.name, command, directory, lambda port=site.port: answers(port))
         found_versions = versions(sites)
         check_answers(sites, cases)
-        print(f"{os.cpu_count()} processors, Linux {platform.release()}; {options.rounds} rounds of {options.seconds} s")
+        print(f"{os.cpu_count()} processors, Linux {platform.release()}")
+        print(f"{options.rounds} rounds of {options.seconds} s")
         for name, version in found_versions.items():
             print(f"  {name:<14}{version}")
         runs = run_all(sites, processes, cases, options.rounds, options.seconds)
 
     results = medians(runs)
-    compared = ratios(results)
+    compared = ratios(runs)
     judged = verdicts(compared)
     print_results(cases, results, runs)
     print_ratios(cases, compared, judged)

@@ -12,7 +12,7 @@ failed=0
 cat "$srcdir"/mod_udsroute/mod_udsroute*.c | tr '\n' ' ' | grep -oE 'AP_INIT_[A-Z0-9_]+\( *"<?UDS[A-Za-z]*' |
   sed 's/.*"<\{0,1\}//' | sort -u >"$work/table"
 sed -n 's/^### `\{0,1\}<\{0,1\}\(UDS[A-Za-z]*\).*/\1/p' "$srcdir/docs/directives.md" | sort >"$work/manual"
-sed -n 's/^# *<\{0,1\}\(UDS[A-Za-z]*\)\( .*\)\{0,1\}$/\1/p' "$srcdir/conf/udsroute-reference.conf" | sort -u >"$work/reference"
+sed -n 's/^#<\{0,1\}\(UDS[A-Za-z]*\).*/\1/p' "$srcdir/conf/udsroute-reference.conf" | sort -u >"$work/reference"
 
 # $1, $2: lists; $3: what it means to be in the first only.
 only_in_first() {

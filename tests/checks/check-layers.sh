@@ -34,7 +34,8 @@ for file in "$srcdir"/mod_udsroute/*.[ch]; do
   [ -e "$file" ] || continue
   for included in $(includes_of "$file"); do
     case $included in
-      backend/* | */backend/* | udsb_*.h | udsbackend*.h) violation "$file: the module includes $included of the backend" ;;
+      backend/* | */backend/* | udsb_*.h | udsbackend*.h)
+        violation "$file: the module includes $included of the backend" ;;
     esac
   done
 done

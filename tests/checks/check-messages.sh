@@ -19,13 +19,14 @@ violation() {
 }
 
 # Numbers as used, without the line that defines the macro.
-grep -hoE 'UDRNO\([^)]*\)' "$srcdir"/mod_udsroute/*.[ch] /dev/null | grep -v 'UDRNO(number)' | sort >"$work/uses" || true
+grep -hoE 'UDRNO\([^)]*\)' "$srcdir"/mod_udsroute/*.[ch] | grep -v 'UDRNO(number)' | sort >"$work/uses" || true
 grep -vE '^UDRNO\([0-9]{4}\)$' "$work/uses" | violation "not of the form UDRNO(0001)" || true
 uniq -d "$work/uses" | violation "numbers used more than once"
 
 sed -e 's/UDRNO(/UDR/' -e 's/)//' "$work/uses" | sort -u >"$work/used"
-sed -n 's/^| *\(UDR[0-9]*\) *|.*/\1/p' "$manual" | sort >"$work/listed"
-uniq -d "$work/listed" | violation "listed more than once in docs/messages.md"
+sed -n 's/^| *\(UDR[0-9]*\) *|.*/\1/p' "$manual" | sort >"$work/rows"
+sort -u "$work/rows" >"$work/listed"
+uniq -d "$work/rows" | violation "listed more than once in docs/messages.md"
 comm -23 "$work/used" "$work/listed" | violation "used, but not listed in docs/messages.md"
 comm -13 "$work/used" "$work/listed" | violation "listed in docs/messages.md, but not used"
 
