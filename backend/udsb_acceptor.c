@@ -51,7 +51,7 @@ static outcome_t accept_one(udsb_acceptor_t *acceptor, udsb_worker_t *current, c
     if (connection < 0) {
         if (errno == EINTR || errno == ECONNABORTED)
             return ACCEPTED;
-        if (errno == EAGAIN || errno == EINVAL) /* EINVAL: shut down by udsb_socket_refuse() */
+        if (errno == EAGAIN)
             return NOTHING_LEFT;
         *why = strerror(errno);
         return MUST_PAUSE;

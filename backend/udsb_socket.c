@@ -244,8 +244,8 @@ udsb_result_t udsb_socket_adopt(udsb_socket_t *result, int descriptor, udsb_erro
 
 void udsb_socket_refuse(udsb_socket_t *socket)
 {
-    /* unix_stream_connect() in the kernel refuses once the listener is shut down for reading; accept(2) then gives what
-     * is queued, and EINVAL when nothing is. */
+    /* The kernel refuses to connect to a listener that is shut down for reading (unix_stream_connect()); accept(2) goes on
+     * until nothing is queued. */
     if (socket->is_ours)
         shutdown(socket->descriptor, SHUT_RD);
 }

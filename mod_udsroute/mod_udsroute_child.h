@@ -9,7 +9,7 @@
 /* Hook child_init. */
 void udr_child_init(apr_pool_t *pchild, server_rec *s);
 
-/* Under prefork, where there is no such thread: closes what has been idle for too long. After each request. */
+/* Under prefork, where there is no such thread: closes what has been idle for too long. Before each request. */
 void udr_child_tidy_unthreaded(const udr_member_t *member);
 
 #endif

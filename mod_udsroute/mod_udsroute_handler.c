@@ -121,6 +121,7 @@ static int serve(request_rec *r, const udr_match_t *match)
     if (!worker) {
         return out_of_resources(r, match->member);
     }
+    udr_child_tidy_unthreaded(match->member);
     udr_client_t *client = udr_client_create(r);
     udr_exchange_plan_t plan = {
         .member = match->member,
@@ -137,7 +138,6 @@ static int serve(request_rec *r, const udr_match_t *match)
     udr_worker_run(worker, client);
     udr_worker_return(worker);
     udr_stay_earn(r->connection);
-    udr_child_tidy_unthreaded(match->member);
     return finish(r, match->member, client);
 }
 

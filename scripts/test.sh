@@ -76,7 +76,10 @@ usage() {
 
 # Prints "passed failed" for a log of automake's test driver. What was skipped was not tested: it counts as failed.
 count_automake() {
-  awk '/^# (PASS|XFAIL): / { passed += $3 } /^# (FAIL|XPASS|ERROR|SKIP): / { failed += $3 }
+  # The totals stand twice where a failure made it print the log: the last ones count.
+  awk '/^# TOTAL: / { passed = failed = 0 }
+    /^# (PASS|XFAIL): / { passed += $3 }
+    /^# (FAIL|XPASS|ERROR|SKIP): / { failed += $3 }
     END { print passed + 0, failed + 0 }' "$1"
 }
 

@@ -180,7 +180,7 @@ def test_peer_that_is_wrong(sandbox, peer):
     peer = peer.format(user=user)
     httpd = sandbox.httpd(route(backend.address, f"peer={peer}"))
     assert_unavailable(httpd)
-    expect_explanation(httpd, backend.address, f"peer={peer}", f"user {user}|user {os.geteuid()}")
+    expect_explanation(httpd, backend.address, f"peer={peer}", f"{user}:|user {os.geteuid()}")
     assert not backend.requests
 
 
@@ -197,7 +197,7 @@ def test_peer_is_who_called_listen(sandbox):
     wrong = sandbox.httpd(route(path, "peer=daemon"))
     assert fetch(right.port, "/x").text == "served by another"
     assert_unavailable(wrong)
-    expect_explanation(wrong, path, "peer=daemon", f"user {theirs}|user {pwd.getpwnam(theirs).pw_uid}")
+    expect_explanation(wrong, path, "peer=daemon", f"{theirs}:|user {pwd.getpwnam(theirs).pw_uid}")
 
 
 # --- a full backlog ----------------------------------------------------------------------------------------------------
@@ -372,9 +372,12 @@ def test_slow_but_steady_response_is_no_timeout(sandbox):
 
 def test_backend_that_takes_no_body(sandbox):
     """It neither reads nor answers: its silence ends the exchange."""
+    done = threading.Event()
+
     def behave(exchange):
-        threading.Event().wait(8)
+        done.wait(20)
         exchange.close()
+
     backend = sandbox.scripted("deaf", behave, read_bodies=False)
     httpd = sandbox.httpd(route(backend.address, "timeout=1"))
     with Client(httpd.port) as client:
@@ -383,6 +386,7 @@ def test_backend_that_takes_no_body(sandbox):
         sender.start()
         response = client.read_response()
         assert response.status == 504
+    done.set()
     sender.join(10)
     expect_explanation(httpd, backend.address, "timeout|timed out|silen")
 

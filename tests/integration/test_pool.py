@@ -291,10 +291,20 @@ def test_failed_connects_give_their_turn_back(sandbox):
 
 
 def test_idle_connections_over_smax_are_closed_after_ttl(sandbox, backend):
-    httpd = sandbox.httpd(route(backend, "smax=0 ttl=1"))
+    httpd = sandbox.httpd(route(backend, "smax=0 ttl=1"), mpm=udr_environment.threaded_mpm())
     assert fetch(httpd.port, "/x").text == "1"
     backend.wait_for(lambda: not backend.open_connections, "the idle connection to be closed", timeout=15)
     assert fetch(httpd.port, "/x").text == "2"
+
+
+def test_connection_is_not_used_for_ever_under_prefork(sandbox, backend):
+    """A prefork child does nothing between requests: there the connection is closed at its next one."""
+    httpd = sandbox.httpd(route(backend, "smax=0 ttl=200ms"), mpm="prefork")
+    with Client(httpd.port) as client:
+        assert client.fetch("/x").text == "1"
+        time.sleep(1)
+        assert client.fetch("/x").status == 200
+        backend.wait_for(backend.connections[0].closed.is_set, "the old connection to be closed")
 
 
 def test_idle_connections_up_to_smax_stay(sandbox, backend):

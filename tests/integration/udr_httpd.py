@@ -48,7 +48,7 @@ class Settings:
     mpm       default: the one under test
     children  how many child processes; threads: how many requests each serves at once (prefork: children * threads
               processes)
-    log_level of everything; udsroute_log_level of the module
+    log_level of everything, notice or more (httpd says at notice that it has started); udsroute_log_level of the module
     tls       whether to listen on a second port with mod_ssl and a certificate made for this run
     module    whether to load the module under test
     """
@@ -195,7 +195,7 @@ class Httpd:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         except OSError:
             return False
-        return bool(self.children())
+        return self._starts() > 0 and bool(self.children())
 
     def _startup_output(self):
         return (self.root / "logs/stderr.log").read_text(errors="replace")
@@ -218,6 +218,9 @@ class Httpd:
             time.sleep(0.01)
 
     def _starts(self):
+        """How often httpd has started, restarts included."""
+        if not self.log.path.exists():
+            return 0
         return self.log.path.read_text(errors="replace").count("resuming normal operations")
 
     def stop(self):

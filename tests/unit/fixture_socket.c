@@ -12,7 +12,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -135,4 +137,13 @@ udr_connection_t *place_connect(const place_t *place)
     assert_int_equal(udr_connection_create(&connection), APR_SUCCESS);
     assert_int_equal(udr_connection_connect(connection, place->address), APR_SUCCESS);
     return connection;
+}
+
+const char *place_describe_peer(const place_t *place)
+{
+    const struct passwd *user = getpwuid(geteuid());
+    const struct group *group = getgrgid(getegid());
+    return apr_psprintf(place->pool, "%s:%s (%lu:%lu), process %ld", user ? user->pw_name : "?",
+                        group ? group->gr_name : "?", (unsigned long)geteuid(), (unsigned long)getegid(),
+                        (long)getpid());
 }

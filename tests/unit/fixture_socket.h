@@ -55,6 +55,9 @@ void place_disperse(place_t *place);
 /* A connection of the kind under test, connected. */
 udr_connection_t *place_connect(const place_t *place);
 
+/* Who listens, as the log names it: this process. */
+const char *place_describe_peer(const place_t *place);
+
 int count_descriptors(void);
 
 #endif

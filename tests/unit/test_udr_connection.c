@@ -341,8 +341,7 @@ static void says_who_listens_instead(void **state)
         {.check_user = true, .check_group = true, .user = geteuid() + 1, .group = getegid()},
         {.check_user = true, .check_group = true, .user = geteuid(), .group = getegid() + 1},
     };
-    const char *expected = apr_psprintf(pool, "user %lu, group %lu, process %ld", (unsigned long)geteuid(),
-                                        (unsigned long)getegid(), (long)getpid());
+    const char *expected = place_describe_peer(&place);
     int member;
     (void)state;
     udr_connection_t *connection = connect_pair(&member);

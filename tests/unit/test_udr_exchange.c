@@ -395,9 +395,7 @@ static void speaks_only_to_the_peer_that_is_asked_for(void **state)
     scene->member->settings.peer = &other;
     assert_false(scene_start(scene));
     assert_failed(scene, UDR_FAILURE_PEER, UDR_EXCHANGE_CONNECT);
-    const char *who = apr_psprintf(scene->pool, "user %lu, group %lu, process %ld", (unsigned long)geteuid(),
-                                   (unsigned long)getegid(), (long)getpid());
-    assert_why(scene, who, APR_SUCCESS);
+    assert_why(scene, place_describe_peer(&scene->place), APR_SUCCESS);
     /* Not a byte has been said to it. */
     int fd = member_accepts(scene);
     assert_string_equal(member_reads(scene, fd), "");
@@ -580,6 +578,7 @@ static void waits_for_a_client_that_takes_nothing_as_long_as_its_timeout_says(vo
     scene_pass_time(scene, scene->plan.client_timeout - 1);
     assert_true(scene_run(scene, UDR_READY_CLIENT_OUT));
     assert_waits(scene, UDR_EXCHANGE_RELAY, 0, POLLOUT);
+    assert_int_equal(udr_exchange_wait(scene->exchange)->until, scene->now + scene->plan.client_timeout);
     assert_false(scene_wait_out(scene));
     assert_failed(scene, UDR_FAILURE_CLIENT_TIMEOUT, UDR_EXCHANGE_RELAY);
     close(fd);

@@ -286,6 +286,7 @@ static void sends_nothing_of_a_request_that_is_none(void **state)
     assert_int_equal(udr_exchange_failure(scene->exchange)->error, APR_EINVAL);
     assert_non_null(udr_exchange_failure(scene->exchange)->why);
     assert_got(scene, kept, "");
+    assert_false(place_is_wanted(&scene->place));
     close(kept);
 }
 

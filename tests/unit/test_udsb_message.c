@@ -48,6 +48,8 @@ static void take_all(char *result, size_t size, const uint8_t *data, size_t leng
         const ssize_t outcome = wslay_frame_recv(context, &frame);
         udsb_message_event_t event;
 
+        if (outcome == WSLAY_ERR_WANT_READ && bytes.position < bytes.length)
+            continue; /* as after a further event of epoll */
         if (outcome == WSLAY_ERR_WANT_READ)
             break;
         if (outcome < 0) {
