@@ -8,6 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* Bytes of a refused request's body that are read for the sake of its answer. */
+enum { DROPPED_MAXIMUM = 16 << 20 };
+
 /* --- target ---------------------------------------------------------------------------------------------------------
  */
 
@@ -72,7 +75,7 @@ bool udsb_request_begin(udsb_request_t *request, const char *target)
     path_length = strcspn(path, "?");
     request->query = path[path_length] ? path + path_length + 1 : "";
     request->rest = "";
-    request->is_bad_target = !udsb_request_decode_path(request->path, path, path_length) ||
+    request->is_bad_target = strchr(target, ' ') || !udsb_request_decode_path(request->path, path, path_length) ||
                              (request->path[0] != '/' && strcmp(request->path, "*") != 0);
     return true;
 }
@@ -91,7 +94,7 @@ void udsb_request_end(udsb_request_t *request)
     request->target = NULL;
     request->mapping = NULL;
     request->refusal = 0;
-    request->is_begun = request->is_answered = request->is_upgrading = false;
+    request->is_ambiguous = request->is_begun = request->is_answered = false;
     request->status = 0;
     request->body_length = 0;
     request->wait.is_wanted = request->wait.is_gone = false;
@@ -103,8 +106,21 @@ void udsb_request_end(udsb_request_t *request)
 typedef struct {
     unsigned lengths, codings, hosts;
     const char *length, *coding;
-    bool lengths_differ;
+    bool lengths_differ, has_bad_name;
 } framing_t;
+
+/* RFC 9110, 5.6.2. "Content-Length : 5" has a name that libmicrohttpd takes, and then does not know. */
+static bool is_token(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        const char c = text[i];
+
+        if ((c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') &&
+            !(c && strchr("!#$%&'*+-.^_`|~", c)))
+            return false;
+    }
+    return length > 0;
+}
 
 static enum MHD_Result note_framing(void *context, enum MHD_ValueKind kind, const char *key, size_t key_length,
                                     const char *value, size_t value_length)
@@ -112,6 +128,7 @@ static enum MHD_Result note_framing(void *context, enum MHD_ValueKind kind, cons
     framing_t *const framing = context;
 
     (void)kind, (void)value_length;
+    framing->has_bad_name |= !is_token(key, key_length);
     if (key_length == 14 && !strcasecmp(key, "Content-Length")) {
         framing->lengths_differ |= framing->lengths && strcmp(framing->length, value) != 0;
         framing->length = value;
@@ -132,13 +149,16 @@ static void refuse(udsb_request_t *request, unsigned status, const char *reason)
 }
 
 /* A request whose end two readers could see in two places is not answered but refused (RFC 9112, 6.3 and 11.2).
- * libmicrohttpd takes the first Content-Length, and Transfer-Encoding before any. */
+ * libmicrohttpd takes the first Content-Length, and Transfer-Encoding before any. (It could look for Host itself, but
+ * sends its answer to that twice, as to a Content-Length that is no number; the latter can't be helped.) */
 static void check_framing(udsb_request_t *request)
 {
     framing_t framing = {0};
 
     MHD_get_connection_values_n(request->mhd, MHD_HEADER_KIND, note_framing, &framing);
-    if (framing.codings && framing.lengths)
+    if (framing.has_bad_name)
+        refuse(request, 400, "the name of a field is not a valid one");
+    else if (framing.codings && framing.lengths)
         refuse(request, 400, "both Transfer-Encoding and Content-Length");
     else if (framing.lengths_differ)
         refuse(request, 400, "differing Content-Length fields");
@@ -146,6 +166,9 @@ static void check_framing(udsb_request_t *request)
         refuse(request, 501, "a Transfer-Encoding other than chunked");
     else if (framing.hosts > 1)
         refuse(request, 400, "more than one Host field");
+    else if (!framing.hosts && !strcmp(request->version, "HTTP/1.1"))
+        refuse(request, 400, "no Host field");
+    request->is_ambiguous = request->refusal != 0;
 }
 
 bool udsb_request_has_body(const udsb_request_t *request)
@@ -153,6 +176,20 @@ bool udsb_request_has_body(const udsb_request_t *request)
     const char *const length = udsb_request_header(request, "Content-Length");
 
     return (length && strspn(length, "0") != strlen(length)) || udsb_request_header(request, "Transfer-Encoding");
+}
+
+bool udsb_request_must_be_refused_now(const udsb_request_t *request)
+{
+    const char *const length = udsb_request_header(request, "Content-Length");
+    uint64_t bytes;
+
+    if (!request->refusal || request->is_ambiguous)
+        return request->refusal != 0;
+    /* Most clients do not look for an answer before they have sent all: to them a closed connection is a failure. So a
+     * body of some size is read and dropped, unless the client asked beforehand. */
+    return udsb_request_has_body(request) &&
+           (udsb_request_header(request, "Expect") ||
+            (length && (!udsb_value_number(&bytes, length, 0, UINT64_MAX) || bytes > DROPPED_MAXIMUM)));
 }
 
 void udsb_request_route(udsb_request_t *request)

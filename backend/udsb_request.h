@@ -27,9 +27,9 @@ struct udsb_request {
     const udsb_mapping_t *mapping;
     unsigned refusal;     /* status to answer with instead of calling the handler, or 0 */
     const char *reason;   /* for refusal, static */
+    bool is_ambiguous;    /* nobody can say for sure where it ends */
     bool is_begun;        /* the head has been dealt with */
     bool is_answered;     /* a response is queued */
-    bool is_upgrading;    /* and it is a 101 */
     unsigned status;      /* of the answer, 0: none yet */
     uint64_t body_length; /* of the answer, to be counted when it is sent; streams count themselves */
 
@@ -51,6 +51,8 @@ void udsb_request_end(udsb_request_t *request);
 void udsb_request_route(udsb_request_t *request);
 /* Does the head announce a body? */
 bool udsb_request_has_body(const udsb_request_t *request);
+/* Is it to be answered without its body, and the connection closed? */
+bool udsb_request_must_be_refused_now(const udsb_request_t *request);
 /* Takes a piece of the body. */
 void udsb_request_take_body(udsb_request_t *request, const void *data, size_t length);
 /* Answers with refusal. */

@@ -34,6 +34,7 @@ udsb_response_t *udsb_response_wrap(struct MHD_Response *mhd, uint64_t length)
     }
     response->mhd = mhd;
     response->length = length;
+    response->is_endless = false;
     return response;
 }
 
@@ -110,6 +111,7 @@ udsb_response_t *udsb_response_stream(udsb_request_t *request, const char *type,
                                       void *state, void (*destroy)(void *state))
 {
     stream_t *const stream = malloc(sizeof *stream);
+    udsb_response_t *response;
     struct MHD_Response *mhd;
 
     if (!stream) {
@@ -122,7 +124,10 @@ udsb_response_t *udsb_response_stream(udsb_request_t *request, const char *type,
                                             read_stream, stream, free_stream);
     if (!mhd)
         free_stream(stream);
-    return with_type(udsb_response_wrap(mhd, 0), type);
+    response = udsb_response_wrap(mhd, 0);
+    if (response)
+        response->is_endless = length == UDSB_LENGTH_UNKNOWN;
+    return with_type(response, type);
 }
 
 bool udsb_response_header(udsb_response_t *response, const char *name, const char *value)
@@ -152,11 +157,17 @@ void udsb_request_answer_shared(udsb_request_t *request, unsigned status, udsb_r
         return;
     /* Without a response the connection is closed by udsb_worker.c: there is no memory for a better answer. */
     request->is_answered = true;
-    if (!response || MHD_queue_response(request->mhd, status, response->mhd) != MHD_YES)
+    if (!response)
+        return;
+    const bool has_body = strcmp(request->method, MHD_HTTP_METHOD_HEAD) != 0;
+    /* To a HEAD, libmicrohttpd 0.9.75 sends the last chunk of a body that must not be there. It does not for an old
+     * client, whose bodies end with the connection. */
+    if (!has_body && response->is_endless)
+        MHD_set_response_options(response->mhd, MHD_RF_HTTP_1_0_SERVER, MHD_RO_END);
+    if (MHD_queue_response(request->mhd, status, response->mhd) != MHD_YES)
         return;
     request->status = status;
-    if (strcmp(request->method, MHD_HTTP_METHOD_HEAD) != 0)
-        request->body_length = response->length;
+    request->body_length = has_body ? response->length : 0;
 }
 
 void udsb_request_answer(udsb_request_t *request, unsigned status, udsb_response_t *response)

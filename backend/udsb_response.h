@@ -12,6 +12,7 @@
 struct udsb_response {
     struct MHD_Response *mhd;
     uint64_t length; /* bytes of its body; 0 for streams, which count themselves */
+    bool is_endless; /* a stream of unknown length */
 };
 
 /* Takes over mhd. NULL when mhd is NULL or out of memory (mhd is then destroyed). */

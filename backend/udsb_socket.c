@@ -244,8 +244,8 @@ udsb_result_t udsb_socket_adopt(udsb_socket_t *result, int descriptor, udsb_erro
 
 void udsb_socket_refuse(udsb_socket_t *socket)
 {
-    /* The kernel refuses to connect to a listener that is shut down for reading (unix_stream_connect()); accept(2) goes on
-     * until nothing is queued. */
+    /* The kernel refuses to connect to a listener that is shut down for reading (unix_stream_connect()); accept(2) goes
+     * on until nothing is queued. */
     if (socket->is_ours)
         shutdown(socket->descriptor, SHUT_RD);
 }

@@ -101,7 +101,7 @@ static void *note_target(void *context, const char *target, struct MHD_Connectio
         return NULL;
     connection->is_busy = true;
     udsb_metrics_add_own(&connection->worker->metrics.started, 1);
-    return udsb_request_begin(&connection->request, target) ? &connection->request : NULL;
+    return udsb_request_begin(&connection->request, target ? target : "") ? &connection->request : NULL;
 }
 
 static void finish_request(void *context, struct MHD_Connection *mhd, void **request_context,
@@ -159,10 +159,8 @@ static enum MHD_Result access_handler(void *context, struct MHD_Connection *mhd,
         request->method = method;
         request->version = version;
         udsb_request_route(request);
-        /* Answering now closes the connection: right before a body that would be for nothing, wrong otherwise. */
-        if (request->refusal && udsb_request_has_body(request))
-            return run_handler(request);
-        return MHD_YES;
+        /* Now an answer also closes the connection; on a later call it does not. */
+        return udsb_request_must_be_refused_now(request) ? run_handler(request) : MHD_YES;
     }
     if (*length) {
         udsb_request_take_body(request, data, *length);
@@ -228,13 +226,14 @@ static bool turn(void *context)
 
 static struct MHD_Daemon *start_daemon(udsb_worker_t *worker)
 {
-    /* The limit of connections is the acceptor's business. */
+    /* The limit of connections is the acceptor's business. Signals are blocked on our threads, SIGPIPE with them, which
+     * sendfile(2) has no flag to avoid. */
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
         NULL, NULL, access_handler, worker, MHD_OPTION_EXTERNAL_LOGGER, log_message, worker,
         MHD_OPTION_NOTIFY_CONNECTION, notify_connection, worker, MHD_OPTION_NOTIFY_COMPLETED, finish_request, worker,
         MHD_OPTION_URI_LOG_CALLBACK, note_target, worker, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT_MAX,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT_MAX,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 }
 

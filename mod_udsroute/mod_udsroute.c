@@ -10,6 +10,7 @@
 #include "mod_udsroute/mod_udsroute_stay.h"
 
 #include <http_connection.h>
+#include <http_protocol.h>
 #include <http_request.h>
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -17,8 +18,10 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     (void)pconf;
     (void)plog;
     (void)ptemp;
+    udr_server_config_t *main_config = udr_server_config(s);
     for (; s; s = s->next) {
         udr_config_complete(s);
+        main_config->is_used |= udr_server_config(s)->members->nelts > 0;
     }
     return OK;
 }
@@ -32,6 +35,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(udr_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_process_connection(udr_stay_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_post_read_request(udr_route_post_read_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(udr_route_translate, after_rewrite, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(udr_route_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_fixups(udr_route_fixups, NULL, NULL, APR_HOOK_FIRST);

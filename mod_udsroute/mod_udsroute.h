@@ -45,6 +45,7 @@ typedef struct udr_server_config_t {
     apr_hash_t *handlers;        /* the main server's: SetHandler lines of ours, by file and line */
     apr_interval_time_t timeout; /* UDSTimeout */
     udr_via_t via;               /* UDSVia */
+    bool is_used;                /* the main server's: there are members, on any server */
 } udr_server_config_t;
 
 /* One line of UDSRouteReverse and its kin: `from` at the beginning is replaced by `to`. */

@@ -2,6 +2,7 @@
 #include "mod_udsroute/mod_udsroute_child.h"
 #include "mod_udsroute/mod_udsroute_stay.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
+#include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_explanation.h"
 #include "mod_udsroute/udr_pool.h"
 
@@ -24,7 +25,7 @@ static struct {
 
 static void tidy(void)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = udr_clock_now();
     for (server_rec *s = child.servers; s; s = s->next) {
         const apr_array_header_t *members = udr_server_config(s)->members;
         for (int i = 0; i < members->nelts; i++) {
@@ -131,6 +132,6 @@ void udr_child_init(apr_pool_t *pchild, server_rec *s)
 void udr_child_tidy_unthreaded(const udr_member_t *member)
 {
     if (!child.is_threaded) {
-        udr_pool_tidy(member->pool, apr_time_now());
+        udr_pool_tidy(member->pool, udr_clock_now());
     }
 }

@@ -195,16 +195,21 @@ static apr_status_t write_pending(udr_client_t *client)
     return rv;
 }
 
+/* Filters fail for reasons of their own, too (AP_FILTER_ERROR; what mod_security or mod_ext_filter makes of a
+ * response). */
+static bool is_connection_lost(const conn_rec *c, apr_status_t rv)
+{
+    return c->aborted || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_EPIPE(rv) ||
+           APR_STATUS_IS_TIMEUP(rv) || APR_STATUS_IS_EAGAIN(rv);
+}
+
 static apr_status_t pass(udr_client_t *client)
 {
     conn_rec *c = client->r->connection;
     client->has_passed = true;
     apr_status_t rv = ap_pass_brigade(client->r->output_filters, client->out);
     apr_brigade_cleanup(client->out);
-    if (rv != APR_SUCCESS || c->aborted) {
-        return rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv) ? APR_ECONNABORTED : rv;
-    }
-    return APR_SUCCESS;
+    return is_connection_lost(c, rv) ? APR_ECONNABORTED : rv;
 }
 
 static apr_status_t data(void *baton, udr_slice_t bytes)
@@ -252,7 +257,11 @@ static apr_status_t end(void *baton, udr_slice_t trailers)
         udr_response_set_trailers(r, trailers);
     }
     APR_BRIGADE_INSERT_TAIL(client->out, apr_bucket_eos_create(r->connection->bucket_alloc));
-    return pass(client);
+    apr_status_t rv = ap_pass_brigade(r->output_filters, client->out);
+    apr_brigade_cleanup(client->out);
+    client->has_passed = true;
+    /* Once the filters have it all, a client that closes at once has gone with a complete response. */
+    return rv != APR_SUCCESS && is_connection_lost(r->connection, rv) ? APR_ECONNABORTED : rv;
 }
 
 void udr_client_take_back(udr_client_t *client)

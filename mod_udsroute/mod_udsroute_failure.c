@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_failure.h"
+#include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_explanation.h"
 
 #include <apr_strings.h>
@@ -36,7 +37,7 @@ static const char *explain_turn(const report_t *report)
 
 static const char *diagnose(const report_t *report, int error)
 {
-    return udr_explanation_get(report->member->explanation, report->member->target->address, error, apr_time_now(),
+    return udr_explanation_get(report->member->explanation, report->member->target->address, error, udr_clock_now(),
                                report->r->pool);
 }
 
@@ -94,6 +95,12 @@ static const char *explain_client_timeout(const report_t *report)
                         seconds(report, report->r->server->timeout));
 }
 
+static const char *explain_client_filter(const report_t *report)
+{
+    return apr_psprintf(report->r->pool, "an output filter of httpd refused the response, in step %s",
+                        udr_exchange_state_name(report->failure->state));
+}
+
 static const char *explain_client_gone(const report_t *report)
 {
     return apr_psprintf(report->r->pool, "in step %s", udr_exchange_state_name(report->failure->state));
@@ -121,6 +128,8 @@ static const struct {
     [UDR_FAILURE_CLIENT_TIMEOUT] = {UDRNO(0011), APLOG_INFO, HTTP_REQUEST_TIME_OUT, "client timeout",
                                     explain_client_timeout},
     [UDR_FAILURE_CLIENT_GONE] = {UDRNO(0012), APLOG_INFO, UDR_STATUS_CLIENT_GONE, "client gone", explain_client_gone},
+    [UDR_FAILURE_CLIENT_FILTER] = {UDRNO(0018), APLOG_ERR, HTTP_INTERNAL_SERVER_ERROR, "response not passed on",
+                                   explain_client_filter},
 };
 
 /* Who is to blame for a body that did not come whole. */

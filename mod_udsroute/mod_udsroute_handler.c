@@ -8,6 +8,7 @@
 #include "mod_udsroute/mod_udsroute_sethandler.h"
 #include "mod_udsroute/mod_udsroute_stay.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
+#include "mod_udsroute/udr_clock.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -69,6 +70,9 @@ static int after_failure(request_rec *r, const udr_member_t *member, udr_client_
         udr_client_take_back(client);
         return status;
     }
+    if (udr_exchange_failure(client->exchange)->error == AP_FILTER_ERROR) {
+        return AP_FILTER_ERROR; /* the filter has answered in our place; ap_die() knows */
+    }
     if (client->has_passed) {
         udr_client_break_off(client);
         return DONE;
@@ -81,15 +85,18 @@ static int after_failure(request_rec *r, const udr_member_t *member, udr_client_
     return status;
 }
 
-/* The member's answer is replaced by httpd's page for its status; its fields (Set-Cookie, WWW-Authenticate) stay, as
- * with ProxyErrorOverride. */
+static int keep_field(void *baton, const char *name, const char *value)
+{
+    request_rec *r = baton;
+    apr_table_addn(r->err_headers_out, name, value);
+    return 1;
+}
+
+/* The member's answer is replaced by httpd's page for its status; how to log in stays, as with ProxyErrorOverride. */
 static int after_override(request_rec *r, udr_client_t *client)
 {
     int status = client->member_status;
-    const char *challenge = apr_table_get(r->headers_out, "WWW-Authenticate");
-    if (challenge) {
-        apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge);
-    }
+    apr_table_do(keep_field, r, r->headers_out, "WWW-Authenticate", "Proxy-Authenticate", NULL);
     udr_client_take_back(client);
     return status;
 }
@@ -130,7 +137,7 @@ static int serve(request_rec *r, const udr_match_t *match)
         .client = client,
         .wake = udr_worker_wake,
         .wake_baton = worker,
-        .clock = apr_time_now,
+        .clock = udr_clock_now,
         .client_timeout = r->server->timeout,
         .pass_limit = udr_client_pass_limit(r),
     };

@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 #include <http_core.h>
+#include <http_main.h>
 #include <http_protocol.h>
 
 #include <string.h>
@@ -72,6 +73,34 @@ static const char *resolve(request_rec *r, const udr_route_t *route, const found
     return udr_path_protect(*result ? apr_pstrcat(r->pool, result, path, NULL) : path, r->pool);
 }
 
+/* The same path but for repeated slashes. */
+static bool is_same_path(const char *a, const char *b)
+{
+    for (; *a && *a == *b; a++, b++) {
+        while (*a == '/' && a[1] == '/') {
+            a++;
+        }
+        while (*b == '/' && b[1] == '/') {
+            b++;
+        }
+    }
+    return *a == *b;
+}
+
+/* nocanon may send the path as it came only where that is the path which httpd has checked and routed: not after a
+ * RewriteRule with [PT], and not with dot segments. */
+static bool is_raw_path_good(request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    char *path = apr_pstrmemdup(r->pool, r->unparsed_uri, strcspn(r->unparsed_uri, "?"));
+    if (path[0] != '/' || udr_path_climbs(path)) {
+        return false;
+    }
+    int rc = core->allow_encoded_slashes ? ap_unescape_url_keep2f(path, core->decode_encoded_slashes)
+                                         : ap_unescape_url(path);
+    return rc == OK && is_same_path(path, r->uri);
+}
+
 /* The target's path, and behind it what follows the prefix: raw and with its query (nocanon), or decoded and encoded
  * anew. */
 static const char *prefix_target(request_rec *r, const udr_route_t *route, apr_size_t taken)
@@ -83,12 +112,12 @@ static const char *prefix_target(request_rec *r, const udr_route_t *route, apr_s
     }
     if (route->is_raw) {
         apr_size_t raw_taken = route->regex ? 0 : udr_path_match(r->unparsed_uri, route->path);
-        if (raw_taken || (route->regex && r->unparsed_uri[0] == '/')) {
+        if ((raw_taken || route->regex) && is_raw_path_good(r)) {
             return udr_path_join(base, udr_path_protect(r->unparsed_uri + raw_taken, r->pool), r->pool);
         }
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                      "nocanon: the path '%s' shows only in the decoded URI, '%s' is sent encoded anew", route->path,
-                      r->uri);
+                      "nocanon: '%s' is not as it stands what was routed by '%s', '%s' is sent encoded anew",
+                      r->unparsed_uri, route->path, r->uri);
     }
     return udr_route_with_query(r, udr_path_join(base, udr_route_encode(r, r->uri + taken), r->pool));
 }
@@ -99,7 +128,7 @@ static const char *regex_target(request_rec *r, const udr_route_t *route, found_
         /* As ProxyPassMatch: without a substitution the whole path follows. */
         return prefix_target(r, route, 0);
     }
-    if (route->is_raw) {
+    if (route->is_raw && is_raw_path_good(r)) {
         found_t raw = {.is_raw = true};
         raw.subject = apr_pstrmemdup(r->pool, r->unparsed_uri, strcspn(r->unparsed_uri, "?"));
         if (ap_regexec(route->regex, raw.subject, AP_MAX_REG_MATCH, raw.groups, 0) == 0) {
@@ -120,7 +149,8 @@ static void set_match(request_rec *r, const udr_route_t *route, const char *targ
     /* For logs and for modules that want a name. Ours look only whether it is still the same. */
     r->filename = apr_pstrcat(r->pool, UDR_HANDLER ":", target, NULL);
     match->filename = apr_pstrdup(r->pool, r->filename);
-    r->handler = UDR_HANDLER;
+    /* mod_dir takes DirectoryIndex for a resource that is there only under this name. Our handler goes by the match. */
+    r->handler = "proxy-server";
     r->proxyreq = PROXYREQ_REVERSE;
 }
 
@@ -165,6 +195,14 @@ int udr_route_translate(request_rec *r)
     return rc == DONE ? DECLINED : rc;
 }
 
+int udr_route_post_read_request(request_rec *r)
+{
+    if (udr_server_config(ap_server_conf)->is_used) {
+        udr_fields_drop_named(r->headers_in, r->pool);
+    }
+    return DECLINED;
+}
+
 int udr_route_map_to_storage(request_rec *r)
 {
     if (!udr_match_get(r)) {
@@ -185,9 +223,6 @@ int udr_route_fixups(request_rec *r)
     if (!udr_match_get(r) && !udr_sethandler_is_ours(r)) {
         return DECLINED;
     }
-    /* What the client's Connection field names is dropped now: later it could name what RequestHeader and
-     * authentication are about to add, and so take it away from the member. */
-    udr_fields_drop_named(r->headers_in, r->pool);
     if (udr_dir_config(r)->add_headers != 0) {
         apr_table_setn(r->headers_in, "X-Forwarded-Proto", ap_http_scheme(r));
     }

@@ -9,6 +9,10 @@
 /* Hook translate_name: the first route that matches, in the order of the configuration, a <Location>'s first. */
 int udr_route_translate(request_rec *r);
 
+/* Hook post_read_request, before all others: what a client's Connection field names is dropped, where routes are in
+ * use. Later it could name what RequestHeader and authentication add, and so take that away from the member. */
+int udr_route_post_read_request(request_rec *r);
+
 /* Hook map_to_storage: a routed request has no file; spares httpd the walk. */
 int udr_route_map_to_storage(request_rec *r);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_worker.h"
+#include "mod_udsroute/udr_clock.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -125,7 +126,8 @@ enum { MEMBER, CLIENT, WAKE, DESCRIPTORS };
 static void set_descriptors(const waiting_t *waiting, const udr_wait_t *wait, struct pollfd fds[DESCRIPTORS])
 {
     short client_events = wait->client;
-    if (!waiting->client_left_at) {
+    /* While it still sends, the end of what it sends is for the body to tell. */
+    if (!waiting->client_left_at && udr_exchange_body_taken(waiting->client->exchange)) {
         client_events |= POLLRDHUP;
     }
     /* poll(2) reports POLLHUP unasked, for ever: what is not waited for is left out. */
@@ -187,7 +189,7 @@ static unsigned int wait_for(waiting_t *waiting, const udr_wait_t *wait, apr_tim
     set_descriptors(waiting, wait, fds);
     pause_until(waiting, wait, now, &pause);
     int count = ppoll(fds, DESCRIPTORS, &pause, NULL);
-    now = apr_time_now();
+    now = udr_clock_now();
     if (count > 0) {
         if (fds[MEMBER].revents & (POLLIN | POLLHUP | POLLERR)) {
             ready |= UDR_READY_MEMBER_IN;
@@ -230,10 +232,10 @@ void udr_worker_run(udr_worker_t *worker, udr_client_t *client)
         udr_exchange_cancel(exchange);
         return;
     }
-    apr_time_t now = apr_time_now();
+    apr_time_t now = udr_clock_now();
     while (udr_exchange_run(exchange, &worker->scratch, ready, now)) {
         /* The run may have taken its time: filters can block. */
-        ready = wait_for(&waiting, udr_exchange_wait(exchange), apr_time_now());
-        now = apr_time_now();
+        ready = wait_for(&waiting, udr_exchange_wait(exchange), udr_clock_now());
+        now = udr_clock_now();
     }
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_exchange_private.h"
 #include "mod_udsroute/udr_retry.h"
 
@@ -186,7 +187,7 @@ static void try_to_connect(udr_exchange_t *x)
         udr_exchange_fail(x, UDR_FAILURE_PEER, APR_SUCCESS, who);
     } else {
         /* At least a microsecond: 0 says in the log that there was no connecting. */
-        apr_time_t connected = apr_time_now();
+        apr_time_t connected = udr_clock_now();
         x->times.connected = connected > x->times.connecting ? connected : x->times.connecting + 1;
         begin_to_send(x);
     }

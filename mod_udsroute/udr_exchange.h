@@ -9,7 +9,8 @@
 #include "mod_udsroute/udr_protocol.h"
 
 /* The client's side, as the exchange sees it. No function blocks. Those that take response bytes return APR_SUCCESS;
- * APR_EAGAIN: taken, but let the client become writable before more is read for it; anything else: the client is gone.
+ * APR_EAGAIN: taken, but let the client become writable before more is read for it; APR_ECONNABORTED: the client is
+ * gone; anything else: something on its side refused them.
  */
 typedef struct udr_client_ops_t {
     /* The body bytes at hand; the same ones again until consumed. APR_SUCCESS: at least one; APR_EAGAIN: none yet;
@@ -66,6 +67,7 @@ typedef enum udr_failure_kind_t {
     UDR_FAILURE_CLIENT_BODY,     /* the client's body broke off or was refused: error */
     UDR_FAILURE_CLIENT_TIMEOUT,  /* the client neither sent nor took anything for too long */
     UDR_FAILURE_CLIENT_GONE,     /* the client has gone */
+    UDR_FAILURE_CLIENT_FILTER,   /* something on the client's side refused the response: error */
     UDR_FAILURE_KINDS
 } udr_failure_kind_t;
 
@@ -94,7 +96,7 @@ enum {
     UDR_READY_CLIENT_GONE = 16
 };
 
-/* When things happened, for the log; microseconds since 1970, 0: never. */
+/* When things happened, by udr_clock_now(); 0: never. */
 typedef struct udr_times_t {
     apr_time_t begun;
     apr_time_t turn;       /* got its turn */

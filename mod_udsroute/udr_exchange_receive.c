@@ -31,7 +31,7 @@ void udr_exchange_receive_init(udr_exchange_t *x)
 static bool client_took(udr_exchange_t *x, apr_status_t rv)
 {
     if (rv != APR_SUCCESS && rv != APR_EAGAIN) {
-        udr_exchange_fail(x, UDR_FAILURE_CLIENT_GONE, rv, NULL);
+        udr_exchange_fail(x, rv == APR_ECONNABORTED ? UDR_FAILURE_CLIENT_GONE : UDR_FAILURE_CLIENT_FILTER, rv, NULL);
         return false;
     }
     if (x->plan.clock) {
@@ -121,10 +121,27 @@ static void complete(udr_exchange_t *x, apr_size_t extra)
     udr_exchange_transit(x, UDR_EXCHANGE_DONE);
 }
 
+/* Names the protocol that a malformed answer is in, if it is one that people mix up. The reader refuses at the first
+ * wrong byte: what has come meanwhile may tell. */
+static const char *name_protocol(udr_exchange_t *x, const char *data, apr_size_t len)
+{
+    char begin[16];
+    apr_size_t more = 0;
+    if (len > sizeof begin) {
+        len = sizeof begin;
+    }
+    memcpy(begin, data, len);
+    if (len < sizeof begin &&
+        udr_connection_receive(x->connection, begin + len, sizeof begin - len, &more) == APR_SUCCESS) {
+        len += more;
+    }
+    return udr_http1_other_protocol(begin, len);
+}
+
 static void refuse(udr_exchange_t *x, const char *data, apr_size_t len)
 {
     if (!x->receiver.head_passed) {
-        x->failure.protocol = udr_http1_other_protocol(data, len);
+        x->failure.protocol = name_protocol(x, data, len);
     }
     udr_exchange_fail(x, UDR_FAILURE_RESPONSE, APR_SUCCESS, x->receiver.reader.why);
 }

@@ -152,29 +152,29 @@ apr_size_t udr_http1_request_chunk(char prefix[UDR_HTTP1_CHUNK_PREFIX], apr_size
     return (apr_size_t)apr_snprintf(prefix, UDR_HTTP1_CHUNK_PREFIX, "%" APR_UINT64_T_HEX_FMT "\r\n", (apr_uint64_t)len);
 }
 
-static void put_end(writer_t *writer, const apr_table_t *trailers)
+static void put_end(writer_t *writer, const udr_request_t *request, const apr_table_t *trailers)
 {
     PUT(writer, "0\r\n");
     const apr_array_header_t *array = apr_table_elts(trailers);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
     for (int i = 0; i < array->nelts; i++) {
-        if (!is_dropped_trailer(entries[i].key) && udr_fields_is_token(entries[i].key) &&
-            udr_fields_is_value(entries[i].val)) {
+        if (!is_dropped_trailer(entries[i].key) && !apr_table_get(request->fields, entries[i].key) &&
+            udr_fields_is_token(entries[i].key) && udr_fields_is_value(entries[i].val)) {
             put_field(writer, entries[i].key, entries[i].val);
         }
     }
     PUT(writer, "\r\n");
 }
 
-udr_slice_t udr_http1_request_end(const apr_table_t *trailers, apr_pool_t *p)
+udr_slice_t udr_http1_request_end(const udr_request_t *request, const apr_table_t *trailers, apr_pool_t *p)
 {
     if (!trailers || apr_is_empty_table(trailers)) {
         return (udr_slice_t){"0\r\n\r\n", 5};
     }
     writer_t writer = {NULL, 0};
-    put_end(&writer, trailers);
+    put_end(&writer, request, trailers);
     writer.out = apr_palloc(p, writer.len);
     writer.len = 0;
-    put_end(&writer, trailers);
+    put_end(&writer, request, trailers);
     return (udr_slice_t){writer.out, writer.len};
 }

@@ -42,7 +42,9 @@ apr_status_t udr_http1_request_head(const udr_request_t *request, bool persisten
  * follows the run. */
 apr_size_t udr_http1_request_chunk(char prefix[UDR_HTTP1_CHUNK_PREFIX], apr_size_t len);
 
-/* Writes the last chunk and the trailer section. Framing fields and malformed ones in it are left out. */
-udr_slice_t udr_http1_request_end(const apr_table_t *trailers, apr_pool_t *p);
+/* Writes the last chunk and the trailer section. Left out are framing fields, malformed ones, and those whose name
+ * stands in the head already: a member that merges trailers would take a client's word for what httpd has settled
+ * (X-Forwarded-For, say). */
+udr_slice_t udr_http1_request_end(const udr_request_t *request, const apr_table_t *trailers, apr_pool_t *p);
 
 #endif

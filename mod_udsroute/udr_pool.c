@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_pool.h"
+#include "mod_udsroute/udr_clock.h"
 
 #include <apr_thread_mutex.h>
 
@@ -160,7 +161,7 @@ udr_connection_t *udr_pool_idle(udr_pool_t *pool)
 
 void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection)
 {
-    apr_time_t now = connection ? apr_time_now() : 0;
+    apr_time_t now = connection ? udr_clock_now() : 0;
     lock(pool);
     if (connection) {
         connection->idle_since = now;

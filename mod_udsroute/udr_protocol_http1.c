@@ -19,7 +19,7 @@ static udr_slice_t write_end(const udr_request_t *request, const apr_table_t *tr
     if (request->body != UDR_BODY_CHUNKED) {
         return (udr_slice_t){"", 0};
     }
-    return udr_http1_request_end(trailers, p);
+    return udr_http1_request_end(request, trailers, p);
 }
 
 static void reader_init(udr_reader_t *reader, const udr_request_t *request, const udr_http1_limits_t *limits)

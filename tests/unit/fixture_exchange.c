@@ -11,234 +11,12 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* More runs than any test needs: an exchange that is never at rest would keep a thread spinning. */
 #define RUNS_MAX 20000
-
-/* --- bytes --- */
-
-void text_add(text_t *text, const char *bytes, apr_size_t len)
-{
-    if (text->len + len + 1 > text->size) {
-        text->size = 2 * (text->len + len + 1);
-        text->ptr = realloc(text->ptr, text->size);
-        assert_non_null(text->ptr);
-    }
-    if (len) {
-        memcpy(text->ptr + text->len, bytes, len);
-    }
-    text->len += len;
-    text->ptr[text->len] = '\0';
-}
-
-void text_clear(text_t *text)
-{
-    free(text->ptr);
-    *text = (text_t){NULL, 0, 0};
-}
-
-/* --- the client: what it is asked --- */
-
-static void tell(fake_client_t *client, const char *word)
-{
-    if (client->story.len) {
-        text_add(&client->story, " ", 1);
-    }
-    text_add(&client->story, word, strlen(word));
-}
-
-static void tell_number(fake_client_t *client, const char *word, apr_size_t number)
-{
-    char text[64];
-    (void)snprintf(text, sizeof text, "%s:%lu", word, (unsigned long)number);
-    tell(client, text);
-}
-
-static void note_fields(text_t *text, udr_slice_t section)
-{
-    udr_field_t field;
-    while (udr_http1_field_next(&section, &field)) {
-        text_add(text, field.name.ptr, field.name.len);
-        text_add(text, ": ", 2);
-        text_add(text, field.value.ptr, field.value.len);
-        text_add(text, "\n", 1);
-    }
-}
-
-static apr_status_t body_peek(void *baton, udr_slice_t *data)
-{
-    fake_client_t *client = baton;
-    client->peeks++;
-    if (!client->first) {
-        return client->behind;
-    }
-    *data = (udr_slice_t){client->first->bytes, client->first->len};
-    return APR_SUCCESS;
-}
-
-/* What is consumed is gone: who still uses it is found by the address sanitizer. */
-static void body_consume(void *baton, apr_size_t len)
-{
-    fake_client_t *client = baton;
-    piece_t *piece = client->first;
-    assert_non_null(piece);
-    assert_in_range(len, 1, piece->len);
-    client->consumed += len;
-    client->first = piece->next;
-    if (len < piece->len) {
-        piece_t *rest = malloc(sizeof *rest + piece->len - len);
-        assert_non_null(rest);
-        rest->next = piece->next;
-        rest->len = piece->len - len;
-        memcpy(rest->bytes, piece->bytes + len, rest->len);
-        client->first = rest;
-    }
-    free(piece);
-}
-
-static const apr_table_t *body_trailers(void *baton)
-{
-    const fake_client_t *client = baton;
-    assert_null(client->first);
-    assert_int_equal(client->behind, APR_EOF);
-    return client->body_trailers;
-}
-
-static apr_status_t body_invite(void *baton)
-{
-    fake_client_t *client = baton;
-    tell(client, "invite");
-    return client->answer.invite;
-}
-
-/* --- the client: what it gets --- */
-
-static apr_status_t take_interim(void *baton, const udr_http1_head_t *head)
-{
-    fake_client_t *client = baton;
-    tell_number(client, "interim", (apr_size_t)head->status);
-    note_fields(&client->interim_fields, head->fields);
-    return client->answer.interim;
-}
-
-static apr_status_t take_head(void *baton, const udr_http1_head_t *head, bool *wanted)
-{
-    fake_client_t *client = baton;
-    assert_true(*wanted);
-    tell_number(client, "head", (apr_size_t)head->status);
-    client->head = *head;
-    note_fields(&client->fields, head->fields);
-    *wanted = client->wants_body;
-    return client->answer.head;
-}
-
-/* The bytes stay where they are until the next push or end: only then are they looked at. */
-static apr_status_t take_data(void *baton, udr_slice_t data)
-{
-    fake_client_t *client = baton;
-    assert_true(data.len > 0);
-    assert_in_range(client->unpushed_count, 0, UNPUSHED_MAX - 1);
-    tell_number(client, "data", data.len);
-    client->unpushed[client->unpushed_count++] = data;
-    if (client->largest < data.len) {
-        client->largest = data.len;
-    }
-    return client->answer.data;
-}
-
-static void look_at_data(fake_client_t *client)
-{
-    for (int i = 0; i < client->unpushed_count; i++) {
-        text_add(&client->body, client->unpushed[i].ptr, client->unpushed[i].len);
-    }
-    client->unpushed_count = 0;
-}
-
-static apr_status_t take_push(void *baton, bool flush)
-{
-    fake_client_t *client = baton;
-    tell(client, flush ? "flush" : "push");
-    look_at_data(client);
-    return client->answer.push;
-}
-
-static apr_status_t take_drain(void *baton)
-{
-    fake_client_t *client = baton;
-    tell(client, "drain");
-    return client->answer.drain;
-}
-
-static apr_status_t take_end(void *baton, udr_slice_t trailers)
-{
-    fake_client_t *client = baton;
-    tell(client, "end");
-    look_at_data(client);
-    note_fields(&client->trailers, trailers);
-    return client->answer.end;
-}
-
-static const udr_client_ops_t fake_ops = {
-    .body_peek = body_peek,
-    .body_consume = body_consume,
-    .body_trailers = body_trailers,
-    .body_invite = body_invite,
-    .interim = take_interim,
-    .head = take_head,
-    .data = take_data,
-    .push = take_push,
-    .drain = take_drain,
-    .end = take_end,
-};
-
-/* --- the client: what it does --- */
-
-void client_sends_bytes(scene_t *scene, const char *bytes, apr_size_t len)
-{
-    piece_t **link = &scene->client.first;
-    piece_t *piece = malloc(sizeof *piece + len);
-    assert_non_null(piece);
-    piece->next = NULL;
-    piece->len = len;
-    memcpy(piece->bytes, bytes, len);
-    while (*link) {
-        link = &(*link)->next;
-    }
-    *link = piece;
-}
-
-void client_sends(scene_t *scene, const char *text)
-{
-    client_sends_bytes(scene, text, strlen(text));
-}
-
-static void forget_what_it_got(fake_client_t *client)
-{
-    text_clear(&client->story);
-    text_clear(&client->fields);
-    text_clear(&client->interim_fields);
-    text_clear(&client->body);
-    text_clear(&client->trailers);
-    memset(&client->head, 0, sizeof client->head);
-    client->largest = 0;
-    client->unpushed_count = 0;
-    client->peeks = 0;
-    client->consumed = 0;
-}
-
-static void drop_pieces(fake_client_t *client)
-{
-    while (client->first) {
-        piece_t *next = client->first->next;
-        free(client->first);
-        client->first = next;
-    }
-}
 
 /* --- the scene --- */
 
@@ -274,10 +52,8 @@ int scene_set_up(void **state)
     place_listen(&scene->place, 5);
     /* Far off: where the exchange looks at the clock itself, a test would not go the same way twice otherwise. */
     scene->now = apr_time_from_sec(4000000000);
-    scene->client.wants_body = true;
-    scene->client.is_writable = true;
-    scene->client.behind = APR_EOF;
-    scene->ops = fake_ops;
+    client_init(&scene->client);
+    scene->ops = fake_client_ops;
     scene->request =
         (udr_request_t){.method = "GET", .target = "/", .host = "h", .fields = apr_table_make(scene->pool, 4)};
     scene->plan = (udr_exchange_plan_t){
@@ -317,8 +93,8 @@ void scene_end(scene_t *scene)
     }
     scene->request_pool = NULL;
     scene->exchange = NULL;
-    forget_what_it_got(&scene->client);
-    drop_pieces(&scene->client);
+    client_forget(&scene->client);
+    client_drop_body(&scene->client);
 }
 
 void scene_begin(scene_t *scene)
@@ -411,6 +187,19 @@ void scene_pass_time(scene_t *scene, apr_interval_time_t time)
     scene->now += time;
 }
 
+bool scene_wait(scene_t *scene, apr_interval_time_t time)
+{
+    apr_time_t end = scene->now + time;
+    while (udr_exchange_wait(scene->exchange)->until <= end) {
+        scene->now = udr_exchange_wait(scene->exchange)->until;
+        if (!scene_run(scene, 0)) {
+            return false;
+        }
+    }
+    scene->now = end;
+    return scene_run(scene, 0);
+}
+
 bool scene_wait_out(scene_t *scene)
 {
     apr_time_t until = udr_exchange_wait(scene->exchange)->until;
@@ -456,6 +245,12 @@ const char *member_reads(scene_t *scene, int fd)
     return text;
 }
 
+void member_reads_and_closes(scene_t *scene, int fd)
+{
+    assert_true(strlen(member_reads(scene, fd)) > 0);
+    close(fd);
+}
+
 void member_says_bytes(int fd, const char *bytes, apr_size_t len)
 {
     assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), len);
@@ -474,6 +269,14 @@ int scene_start_and_read(scene_t *scene)
     return fd;
 }
 
+int scene_start_post(scene_t *scene)
+{
+    scene->request.method = "POST";
+    scene->request.body = UDR_BODY_CHUNKED;
+    scene->client.behind = APR_EAGAIN;
+    return scene_start_and_read(scene);
+}
+
 int scene_keep_connection(scene_t *scene)
 {
     udr_request_t request = scene->request;
@@ -488,6 +291,31 @@ int scene_keep_connection(scene_t *scene)
     scene->request = request;
     scene->client.first = first;
     return fd;
+}
+
+void scene_hold_turn(scene_t *scene)
+{
+    udr_waiter_t holder = {.wake = NULL};
+    scene->member->settings.max = 1;
+    assert_int_equal(udr_pool_take(scene->member->pool, &holder), APR_SUCCESS);
+}
+
+void scene_give_turn(scene_t *scene)
+{
+    udr_pool_give(scene->member->pool, NULL);
+}
+
+int scene_count_waiting(const scene_t *scene)
+{
+    udr_pool_counts_t counts;
+    scene_count(scene, &counts);
+    return counts.waiting;
+}
+
+void scene_fill_backlog(scene_t *scene)
+{
+    place_listen(&scene->place, 0);
+    place_crowd_backlog(&scene->place);
 }
 
 void scene_count(const scene_t *scene, udr_pool_counts_t *counts)

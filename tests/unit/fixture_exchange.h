@@ -5,60 +5,11 @@
 #ifndef FIXTURE_EXCHANGE_H
 #define FIXTURE_EXCHANGE_H
 
-#include "mod_udsroute/udr_exchange.h"
+#include "mod_udsroute/udr_clock.h"
+#include "tests/unit/fixture_client.h"
 #include "tests/unit/fixture_socket.h"
 
 #include <poll.h>
-
-/* Bytes being collected; always terminated. */
-typedef struct text_t {
-    char *ptr;
-    apr_size_t len;
-    apr_size_t size;
-} text_t;
-
-/* Body bytes that the client sends at once. */
-typedef struct piece_t {
-    struct piece_t *next;
-    apr_size_t len;
-    char bytes[];
-} piece_t;
-
-enum { UNPUSHED_MAX = 1024 };
-
-typedef struct fake_client_t {
-    /* How it answers. All APR_SUCCESS at first. */
-    struct {
-        apr_status_t invite;
-        apr_status_t interim;
-        apr_status_t head;
-        apr_status_t data;
-        apr_status_t push;
-        apr_status_t drain;
-        apr_status_t end;
-    } answer;
-    bool wants_body;  /* true at first */
-    bool is_writable; /* said when it is waited for; true at first */
-    bool is_gone;
-
-    /* What it sends. */
-    piece_t *first;
-    apr_status_t behind; /* what follows the pieces: APR_EOF at first, APR_EAGAIN, or an error */
-    const apr_table_t *body_trailers;
-    int peeks;           /* how often it was asked for body bytes */
-    apr_size_t consumed; /* of the body, by the exchange */
-
-    /* What it got. */
-    text_t story;          /* each call in a word, "head:200 data:5 push end", body bytes by their number */
-    text_t fields;         /* of the head, "Name: value\n" each */
-    text_t interim_fields; /* of all 1xx, likewise */
-    text_t body;
-    text_t trailers;
-    udr_http1_head_t head;
-    apr_size_t largest; /* body bytes at once */
-    udr_slice_t unpushed[UNPUSHED_MAX];
-    int unpushed_count;
-} fake_client_t;
 
 typedef struct scene_t {
     apr_pool_t *pool;
@@ -71,9 +22,9 @@ typedef struct scene_t {
     fake_client_t client;
     apr_pool_t *request_pool;
     udr_exchange_t *exchange;
-    apr_time_t now;
-    apr_size_t scratch_size;
-    int wakes; /* how often the waiter was woken */
+    apr_time_t now;          /* what the exchange is told */
+    apr_size_t scratch_size; /* 0: as large as the exchange makes use of */
+    int wakes;               /* how often the waiter was woken */
 } scene_t;
 
 /* A member that listens, and no exchange yet. For cmocka. */
@@ -100,14 +51,13 @@ bool scene_start(scene_t *scene);
 
 void scene_pass_time(scene_t *scene, apr_interval_time_t time);
 
+/* Runs on from one point in time to the next, as a runner would, for as long as that or until the exchange ends.
+ * Returns whether it waits. */
+bool scene_wait(scene_t *scene, apr_interval_time_t time);
+
 /* The wait ends when its time has come, and one microsecond before it does not: runs the exchange at both, and returns
  * what came of it. */
 bool scene_wait_out(scene_t *scene);
-
-/* --- the client --- */
-
-void client_sends(scene_t *scene, const char *text);
-void client_sends_bytes(scene_t *scene, const char *bytes, apr_size_t len);
 
 /* --- the member --- */
 
@@ -119,21 +69,30 @@ const char *member_reads(scene_t *scene, int fd);
 /* Reads all that has come and returns how much that was. At least one byte has to come. */
 apr_size_t member_swallows(int fd, text_t *into);
 
+/* Reads the request, as far as it has come, and closes. */
+void member_reads_and_closes(scene_t *scene, int fd);
+
 void member_says(int fd, const char *text);
 void member_says_bytes(int fd, const char *bytes, apr_size_t len);
 
 /* Starts an exchange; returns the member's end of its connection, the request (without a body) read. */
 int scene_start_and_read(scene_t *scene);
 
+/* As that, with a POST whose body the client has yet to send. */
+int scene_start_post(scene_t *scene);
+
 /* An exchange is done and its connection kept: returns the member's end of it. */
 int scene_keep_connection(scene_t *scene);
 
+/* Somebody else has the only turn (max is 1 from then on), or gives it back. */
+void scene_hold_turn(scene_t *scene);
+void scene_give_turn(scene_t *scene);
+int scene_count_waiting(const scene_t *scene);
+
+/* The member's listen backlog is full, and it accepts nobody. */
+void scene_fill_backlog(scene_t *scene);
+
 void scene_count(const scene_t *scene, udr_pool_counts_t *counts);
-
-/* --- bytes --- */
-
-void text_add(text_t *text, const char *bytes, apr_size_t len);
-void text_clear(text_t *text);
 
 /* --- claims; they name the line of the test --- */
 

@@ -92,7 +92,7 @@ static void sends_head_and_body_together(void **state)
 {
     scene_t *scene = *state;
     post_length(scene, 5);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     int fd = start(scene);
     assert_got(scene, fd, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
     assert_int_equal(scene->client.consumed, 5);
@@ -131,12 +131,12 @@ static void sends_the_body_as_it_comes(void **state)
     assert_got(scene, fd, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n");
     assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN, POLLIN);
     assert_false(udr_exchange_body_taken(scene->exchange));
-    client_sends(scene, "hel");
-    client_sends(scene, "lo");
+    client_sends(&scene->client, "hel");
+    client_sends(&scene->client, "lo");
     assert_true(scene_settle(scene));
     assert_got(scene, fd, "hello");
     assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN, POLLIN);
-    client_sends(scene, "world");
+    client_sends(&scene->client, "world");
     assert_true(scene_settle(scene));
     assert_got(scene, fd, "world");
     finish_well(scene, fd);
@@ -201,7 +201,7 @@ static void refuses_bodies_that_are_not_as_long_as_they_say(void **state)
         int fd = start(scene);
         (void)member_reads(scene, fd);
         for (size_t j = 0; rows[i].pieces[j]; j++) {
-            client_sends(scene, rows[i].pieces[j]);
+            client_sends(&scene->client, rows[i].pieces[j]);
         }
         scene->client.behind = APR_EOF;
         assert_false(scene_settle(scene));
@@ -217,7 +217,7 @@ static void fails_with_a_body_that_breaks_off(void **state)
 {
     scene_t *scene = *state;
     post_chunked(scene);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     scene->client.behind = APR_EGENERAL;
     assert_false(scene_start(scene));
     assert_failed(scene, UDR_FAILURE_CLIENT_BODY, UDR_EXCHANGE_SEND);
@@ -235,12 +235,12 @@ static void sends_chunks_as_they_come(void **state)
 {
     scene_t *scene = *state;
     post_chunked(scene);
-    client_sends(scene, "hello");
-    client_sends(scene, "0123456789abcdef");
+    client_sends(&scene->client, "hello");
+    client_sends(&scene->client, "0123456789abcdef");
     scene->client.behind = APR_EAGAIN;
     int fd = start(scene);
     assert_got(scene, fd, POST_CHUNKED "5\r\nhello\r\n10\r\n0123456789abcdef\r\n");
-    client_sends(scene, "x");
+    client_sends(&scene->client, "x");
     assert_true(scene_settle(scene));
     assert_got(scene, fd, "1\r\nx\r\n");
     assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN, POLLIN);
@@ -268,7 +268,7 @@ static void sends_the_clients_trailers(void **state)
     apr_table_setn(trailers, "Content-Length", "42");
     scene->client.body_trailers = trailers;
     post_chunked(scene);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     int fd = start(scene);
     assert_got(scene, fd, POST_CHUNKED "5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n");
     finish_well(scene, fd);
@@ -298,8 +298,8 @@ static void sends_no_faster_than_the_member_reads(void **state)
     char *bytes = make_bytes(scene, 3 * MEGABYTE);
     text_t got = {NULL, 0, 0};
     post_length(scene, 3 * MEGABYTE);
-    client_sends_bytes(scene, bytes, MEGABYTE);
-    client_sends_bytes(scene, bytes + MEGABYTE, 2 * MEGABYTE);
+    client_sends_bytes(&scene->client, bytes, MEGABYTE);
+    client_sends_bytes(&scene->client, bytes + MEGABYTE, 2 * MEGABYTE);
     int fd = start(scene);
     assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN | POLLOUT, 0);
     /* The client keeps its bytes until all of them are gone; it is not asked for more meanwhile. */
@@ -324,7 +324,7 @@ static void keeps_the_frames_of_chunks_around_a_full_socket(void **state)
     post_chunked(scene);
     for (size_t i = 0; i < COUNT(sizes); i++) {
         const char *prefix = apr_psprintf(scene->pool, "%lx\r\n", (unsigned long)sizes[i]);
-        client_sends_bytes(scene, bytes + i, sizes[i]);
+        client_sends_bytes(&scene->client, bytes + i, sizes[i]);
         text_add(&expected, prefix, strlen(prefix));
         text_add(&expected, bytes + i, sizes[i]);
         text_add(&expected, "\r\n", 2);
@@ -348,7 +348,7 @@ static void sends_a_head_that_is_larger_than_the_socket(void **state)
     apr_table_setn(fields, "X-Large", value);
     scene->request.fields = fields;
     post_length(scene, 5);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     int fd = start(scene);
     assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN | POLLOUT, 0);
     read_while_full(scene, fd, &got);
@@ -366,7 +366,7 @@ static void passes_on_what_the_member_said_before_it_closed(void **state)
 {
     scene_t *scene = *state;
     post_length(scene, 4 * MEGABYTE);
-    client_sends_bytes(scene, make_bytes(scene, 4 * MEGABYTE), 4 * MEGABYTE);
+    client_sends_bytes(&scene->client, make_bytes(scene, 4 * MEGABYTE), 4 * MEGABYTE);
     int fd = start(scene);
     assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN | POLLOUT, 0);
     member_says(fd, TOO_LARGE);
@@ -389,7 +389,7 @@ static void sends_no_more_to_a_member_that_has_answered_and_closed(void **state)
     (void)member_reads(scene, fd);
     member_says(fd, TOO_LARGE);
     close(fd);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     assert_false(scene_run(scene, UDR_READY_CLIENT_IN));
     assert_done(scene);
     assert_story(scene, "head:413 data:5 end");
@@ -400,7 +400,7 @@ static void passes_on_an_early_response_of_a_member_that_stays_open(void **state
 {
     scene_t *scene = *state;
     post_length(scene, 4 * MEGABYTE);
-    client_sends_bytes(scene, make_bytes(scene, 4 * MEGABYTE), 4 * MEGABYTE);
+    client_sends_bytes(&scene->client, make_bytes(scene, 4 * MEGABYTE), 4 * MEGABYTE);
     int fd = start(scene);
     member_says(fd, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
     assert_false(scene_settle(scene));
@@ -419,7 +419,7 @@ static void goes_on_sending_under_an_early_response(void **state)
     member_says(fd, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
     assert_true(scene_settle(scene));
     assert_waits(scene, UDR_EXCHANGE_RELAY, POLLIN, POLLIN);
-    client_sends(scene, "question");
+    client_sends(&scene->client, "question");
     assert_int_equal(udr_exchange_moved(scene->exchange), 5);
     scene->client.behind = APR_EOF;
     assert_true(scene_settle(scene));
@@ -444,7 +444,7 @@ static void relays_on_when_the_member_takes_no_more(void **state)
     member_says(fd, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
     assert_true(scene_settle(scene));
     assert_int_equal(shutdown(fd, SHUT_RD), 0);
-    client_sends(scene, "question");
+    client_sends(&scene->client, "question");
     assert_true(scene_settle(scene));
     /* The client is not asked for more. */
     assert_waits(scene, UDR_EXCHANGE_RELAY, POLLIN, 0);
@@ -463,7 +463,7 @@ static void waits_for_the_answer_of_a_member_that_takes_no_more(void **state)
     scene->client.behind = APR_EAGAIN;
     int fd = start(scene);
     assert_int_equal(shutdown(fd, SHUT_RD), 0);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     assert_true(scene_settle(scene));
     assert_waits(scene, UDR_EXCHANGE_HEAD, POLLIN, 0);
     assert_true(udr_exchange_wait(scene->exchange)->until <= scene->now + scene->member->settings.timeout);
@@ -481,7 +481,7 @@ static void has_patience_of_timeout_with_a_member_that_takes_no_more(void **stat
     scene->client.behind = APR_EAGAIN;
     int fd = start(scene);
     assert_int_equal(shutdown(fd, SHUT_RD), 0);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     assert_true(scene_settle(scene));
     assert_false(scene_wait_out(scene));
     assert_failed(scene, UDR_FAILURE_TIMEOUT, UDR_EXCHANGE_HEAD);
@@ -497,14 +497,14 @@ static void tells_how_the_member_closed_without_an_answer(void **state)
     int fd = start(scene);
     (void)member_reads(scene, fd);
     close(fd);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     assert_false(scene_run(scene, UDR_READY_CLIENT_IN));
     assert_failed(scene, UDR_FAILURE_CLOSED, UDR_EXCHANGE_HEAD);
     assert_why(scene, "closed before any byte of the response", EPIPE);
     /* It had not. */
     scene_end(scene);
     post_length(scene, MEGABYTE);
-    client_sends_bytes(scene, make_bytes(scene, MEGABYTE), MEGABYTE);
+    client_sends_bytes(&scene->client, make_bytes(scene, MEGABYTE), MEGABYTE);
     fd = start(scene);
     close(fd);
     assert_false(scene_settle(scene));
@@ -530,7 +530,7 @@ static void sends_the_body_when_the_member_says_continue(void **state)
 {
     scene_t *scene = *state;
     int fd = start_expecting(scene);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     member_says(fd, CONTINUE);
     assert_true(scene_settle(scene));
     assert_got(scene, fd, "hello");
@@ -547,7 +547,7 @@ static void invites_the_client_before_it_asks_for_the_body(void **state)
     assert_true(scene_settle(scene));
     assert_story(scene, "invite");
     assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN, POLLIN);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     assert_true(scene_settle(scene));
     assert_got(scene, fd, "hello");
     finish_well(scene, fd);
@@ -557,7 +557,7 @@ static void sends_no_body_after_a_final_response(void **state)
 {
     scene_t *scene = *state;
     int fd = start_expecting(scene);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     member_says(fd, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n");
     assert_true(scene_settle(scene));
     assert_waits(scene, UDR_EXCHANGE_RELAY, POLLIN, 0);
@@ -581,7 +581,7 @@ static void sends_the_body_when_the_member_says_nothing(void **state)
 {
     scene_t *scene = *state;
     int fd = start_expecting(scene);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     assert_true(scene_wait_out(scene));
     assert_story(scene, "invite");
     assert_got(scene, fd, "hello");
@@ -597,7 +597,7 @@ static void is_not_put_in_motion_by_other_interim_responses(void **state)
 {
     scene_t *scene = *state;
     int fd = start_expecting(scene);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     member_says(fd, "HTTP/1.1 103 Early Hints\r\n\r\n");
     assert_true(scene_settle(scene));
     assert_story(scene, "interim:103");
@@ -614,7 +614,7 @@ static void takes_an_invitation_and_a_refusal_at_once(void **state)
 {
     scene_t *scene = *state;
     int fd = start_expecting(scene);
-    client_sends(scene, "hello");
+    client_sends(&scene->client, "hello");
     member_says(fd, CONTINUE TOO_LARGE);
     assert_false(scene_settle(scene));
     assert_done(scene);

@@ -313,19 +313,37 @@ static void frames_a_chunk(void **state)
     }
 }
 
+/* A request with a chunked body and these fields in its head. */
+static const udr_request_t *chunked_request(const pair_t *fields)
+{
+    static udr_request_t request;
+    request = (udr_request_t){
+        .method = "POST", .target = "/", .host = "localhost", .fields = table_of(fields), .body = UDR_BODY_CHUNKED};
+    return &request;
+}
+
 static void ends_a_chunked_body(void **state)
 {
     (void)state;
-    assert_string_equal(text_of(udr_http1_request_end(NULL, pool)), "0\r\n\r\n");
-    assert_string_equal(text_of(udr_http1_request_end(table_of(NULL), pool)), "0\r\n\r\n");
+    assert_string_equal(text_of(udr_http1_request_end(chunked_request(NULL), NULL, pool)), "0\r\n\r\n");
+    assert_string_equal(text_of(udr_http1_request_end(chunked_request(NULL), table_of(NULL), pool)), "0\r\n\r\n");
 }
 
 static void sends_trailers_behind_the_last_chunk(void **state)
 {
     const pair_t trailers[] = {{"X-Sum", "abc"}, {"X-Empty", ""}, {"X-Sum", "d\te"}, {NULL, NULL}};
     (void)state;
-    assert_string_equal(text_of(udr_http1_request_end(table_of(trailers), pool)),
+    assert_string_equal(text_of(udr_http1_request_end(chunked_request(NULL), table_of(trailers), pool)),
                         "0\r\nX-Sum: abc\r\nX-Empty: \r\nX-Sum: d\te\r\n\r\n");
+}
+
+static void leaves_out_trailers_that_the_head_has_settled(void **state)
+{
+    const pair_t head[] = {{"X-Forwarded-For", "192.0.2.1"}, {NULL, NULL}};
+    const pair_t trailers[] = {{"x-forwarded-for", "127.0.0.1"}, {"X-Sum", "abc"}, {NULL, NULL}};
+    (void)state;
+    assert_string_equal(text_of(udr_http1_request_end(chunked_request(head), table_of(trailers), pool)),
+                        "0\r\nX-Sum: abc\r\n\r\n");
 }
 
 static void leaves_out_trailers_that_mean_mischief(void **state)
@@ -340,8 +358,9 @@ static void leaves_out_trailers_that_mean_mischief(void **state)
                                {"X-Good", "kept"},      {NULL, NULL}};
     const pair_t none[] = {{"Content-Length", "5"}, {NULL, NULL}};
     (void)state;
-    assert_string_equal(text_of(udr_http1_request_end(table_of(trailers), pool)), "0\r\nX-Good: kept\r\n\r\n");
-    assert_string_equal(text_of(udr_http1_request_end(table_of(none), pool)), "0\r\n\r\n");
+    assert_string_equal(text_of(udr_http1_request_end(chunked_request(NULL), table_of(trailers), pool)),
+                        "0\r\nX-Good: kept\r\n\r\n");
+    assert_string_equal(text_of(udr_http1_request_end(chunked_request(NULL), table_of(none), pool)), "0\r\n\r\n");
 }
 
 int main(void)
@@ -362,6 +381,7 @@ int main(void)
         cmocka_unit_test(ends_a_chunked_body),
         cmocka_unit_test(sends_trailers_behind_the_last_chunk),
         cmocka_unit_test(leaves_out_trailers_that_mean_mischief),
+        cmocka_unit_test(leaves_out_trailers_that_the_head_has_settled),
     };
     apr_initialize();
     return cmocka_run_group_tests_name("udr_http1_request", tests, make_pool, drop_pool);

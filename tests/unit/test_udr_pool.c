@@ -6,13 +6,13 @@
 
 #include <cmocka.h>
 
+#include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_pool.h"
 #include "tests/unit/fixture_socket.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -144,13 +144,13 @@ static void hands_out_the_newest_first(void **state)
     udr_connection_t *made[3];
     udr_waiter_t someone = guest("A");
     (void)state;
-    apr_time_t before = apr_time_now();
+    apr_time_t before = udr_clock_now();
     fill_with_idle(made, 3);
     for (int i = 2; i >= 0; i--) {
         assert_true(takes(&someone));
         assert_ptr_equal(udr_pool_idle(connections), made[i]);
         assert_counts(i, 3 - i, 0);
-        assert_in_range(made[i]->idle_since, before, apr_time_now());
+        assert_in_range(made[i]->idle_since, before, udr_clock_now());
     }
     assert_null(udr_pool_idle(connections));
     udr_pool_give(connections, made[0]);
@@ -437,7 +437,7 @@ static void closes_what_is_over_smax_and_ttl(void **state)
         member->settings.smax = rows[i].smax;
         member->settings.ttl = ttl;
         fill_with_idle(made, count);
-        apr_time_t now = apr_time_now();
+        apr_time_t now = udr_clock_now();
         for (int j = 0; j < count; j++) {
             /* The field is the pool's; nothing else can make time pass. */
             made[j]->idle_since = j < rows[i].old ? now - ttl - 1 : now - ttl + 1;
@@ -469,9 +469,9 @@ static void goes_by_the_time_it_is_told(void **state)
     (void)state;
     member->settings.ttl = apr_time_from_sec(60);
     fill_with_idle(made, 2);
-    assert_int_equal(udr_pool_tidy(connections, apr_time_now()), 0);
-    assert_int_equal(udr_pool_tidy(connections, apr_time_now() + apr_time_from_sec(59)), 0);
-    assert_int_equal(udr_pool_tidy(connections, apr_time_now() + apr_time_from_sec(61)), 2);
+    assert_int_equal(udr_pool_tidy(connections, udr_clock_now()), 0);
+    assert_int_equal(udr_pool_tidy(connections, udr_clock_now() + apr_time_from_sec(59)), 0);
+    assert_int_equal(udr_pool_tidy(connections, udr_clock_now() + apr_time_from_sec(61)), 2);
     assert_counts(0, 0, 0);
 }
 
@@ -483,7 +483,7 @@ static void tidies_stale_connections_away_whatever_min_says(void **state)
     member->settings.min = 10;
     fill_with_idle(made, 3);
     assert_int_equal(shutdown(ends[1], SHUT_RDWR), 0);
-    assert_int_equal(udr_pool_tidy(connections, apr_time_now()), 1);
+    assert_int_equal(udr_pool_tidy(connections, udr_clock_now()), 1);
     assert_counts(2, 0, 0);
     assert_true(takes(&a));
     assert_ptr_equal(udr_pool_idle(connections), made[2]);
@@ -497,7 +497,7 @@ static void counts_no_stale_connection_among_those_to_keep(void **state)
     member->settings.min = 2;
     fill_with_idle(made, 3);
     assert_int_equal(shutdown(ends[2], SHUT_RDWR), 0);
-    assert_int_equal(udr_pool_tidy(connections, apr_time_now() + apr_time_from_sec(3600)), 1);
+    assert_int_equal(udr_pool_tidy(connections, udr_clock_now() + apr_time_from_sec(3600)), 1);
     assert_counts(2, 0, 0);
 }
 
@@ -505,7 +505,7 @@ static void leaves_those_in_use_alone(void **state)
 {
     (void)state;
     udr_connection_t *connection = take_and_connect();
-    assert_int_equal(udr_pool_tidy(connections, apr_time_now() + apr_time_from_sec(3600)), 0);
+    assert_int_equal(udr_pool_tidy(connections, udr_clock_now() + apr_time_from_sec(3600)), 0);
     assert_false(udr_connection_is_stale(connection));
     udr_pool_give(connections, connection);
     assert_counts(1, 0, 0);
@@ -618,7 +618,7 @@ static void gives_every_thread_its_turns(void **state)
         if (counts.busy > TURNS || counts.idle > TURNS || counts.waiting > THREADS) {
             atomic_fetch_add(&violations, 1);
         }
-        (void)udr_pool_tidy(connections, apr_time_now() + (i % 2 ? apr_time_from_sec(3600) : 0));
+        (void)udr_pool_tidy(connections, udr_clock_now() + (i % 2 ? apr_time_from_sec(3600) : 0));
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);

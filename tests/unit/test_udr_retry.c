@@ -8,8 +8,6 @@
 
 #include "mod_udsroute/udr_retry.h"
 
-#include <string.h>
-
 #define FACTS 7
 
 /* How a failing attempt is shown, one letter a fact: Connected, Reused, Wrote, closed (X), Begun, Idempotent,
