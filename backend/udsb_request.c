@@ -203,6 +203,7 @@ void udsb_request_route(udsb_request_t *request)
         return;
     if (request->is_bad_target) {
         refuse(request, 400, "the path of the request is not a valid one");
+        request->is_ambiguous = strchr(request->target, ' '); /* a request line with too many words */
         return;
     }
     switch (udsb_routes_find(&request->server->routes, request->method, request->path, &mapping, &request->rest)) {

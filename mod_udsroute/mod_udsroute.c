@@ -6,7 +6,6 @@
 #include "mod_udsroute/mod_udsroute_handler.h"
 #include "mod_udsroute/mod_udsroute_response.h"
 #include "mod_udsroute/mod_udsroute_route.h"
-#include "mod_udsroute/mod_udsroute_sethandler.h"
 #include "mod_udsroute/mod_udsroute_stay.h"
 
 #include <http_connection.h>
@@ -31,7 +30,6 @@ static void register_hooks(apr_pool_t *p)
     /* As with ProxyPass: a per-server RewriteRule comes first, and its [PT] is routed. */
     static const char *const after_rewrite[] = {"mod_rewrite.c", NULL};
     (void)p;
-    ap_hook_check_config(udr_sethandler_check, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(udr_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_process_connection(udr_stay_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -8,7 +8,6 @@
 
 #include <httpd.h>
 
-#include <apr_hash.h>
 #include <http_config.h>
 #include <http_log.h>
 
@@ -42,7 +41,6 @@ typedef enum udr_via_t { UDR_VIA_UNSET, UDR_VIA_OFF, UDR_VIA_ON, UDR_VIA_FULL, U
 typedef struct udr_server_config_t {
     apr_array_header_t *routes;  /* udr_route_t *: in the order of the configuration, the main server's first */
     apr_array_header_t *members; /* udr_member_t *: of this server's own lines */
-    apr_hash_t *handlers;        /* the main server's: SetHandler lines of ours, by file and line */
     apr_interval_time_t timeout; /* UDSTimeout */
     udr_via_t via;               /* UDSVia */
     bool is_used;                /* the main server's: there are members, on any server */
@@ -54,9 +52,13 @@ typedef struct udr_rewrite_t {
     const char *to;
 } udr_rewrite_t;
 
+/* A SetHandler line; see mod_udsroute_sethandler.c. */
+typedef struct udr_handler_line_t udr_handler_line_t;
+
 /* Of a directory or location. Switches: -1 unset. */
 typedef struct udr_dir_config_t {
     const udr_route_t *route;           /* UDSRoute in a <Location> */
+    const udr_handler_line_t *handler;  /* SetHandler, whoever's; NULL: none */
     apr_array_header_t *urls;           /* udr_rewrite_t: UDSRouteReverse */
     apr_array_header_t *cookie_domains; /* udr_rewrite_t */
     apr_array_header_t *cookie_paths;   /* udr_rewrite_t */

@@ -282,8 +282,9 @@ void udr_client_break_off(udr_client_t *client)
     APR_BRIGADE_INSERT_TAIL(client->out, apr_bucket_eos_create(c->bucket_alloc));
     (void)pass(client);
     c->keepalive = AP_CONN_CLOSE;
-    /* A body that ends with the connection has no other sign of being cut than a reset. */
-    if (!r->chunked && !apr_table_get(r->headers_out, "Content-Length") && fd >= 0) {
+    /* A body that ends with the connection has no other sign of being cut than a reset. (What a filter includes is not
+     * the client's body.) */
+    if (!r->main && !r->chunked && !apr_table_get(r->headers_out, "Content-Length") && fd >= 0) {
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         c->aborted = 1;
     }

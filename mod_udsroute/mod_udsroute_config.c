@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_config.h"
 #include "mod_udsroute/mod_udsroute_reverse.h"
+#include "mod_udsroute/mod_udsroute_sethandler.h"
 
 #include <apr_fnmatch.h>
 #include <apr_strings.h>
 #include <http_core.h>
-#include <util_cfgtree.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,6 @@ void *udr_config_create_server(apr_pool_t *p, server_rec *s)
     (void)s;
     config->routes = apr_array_make(p, 8, sizeof(udr_route_t *));
     config->members = apr_array_make(p, 8, sizeof(udr_member_t *));
-    config->handlers = apr_hash_make(p);
     config->timeout = -1;
     config->via = UDR_VIA_UNSET;
     return config;
@@ -37,7 +36,6 @@ void *udr_config_merge_server(apr_pool_t *p, void *base_, void *overrides_)
     merged->routes = apr_array_append(p, base->routes, overrides->routes);
     /* The base's members stay the base's: each is completed and gets its connections once. */
     merged->members = overrides->members;
-    merged->handlers = overrides->handlers;
     merged->timeout = overrides->timeout >= 0 ? overrides->timeout : base->timeout;
     merged->via = overrides->via != UDR_VIA_UNSET ? overrides->via : base->via;
     return merged;
@@ -62,6 +60,7 @@ void *udr_config_merge_dir(apr_pool_t *p, void *base_, void *overrides_)
     const udr_dir_config_t *overrides = overrides_;
     udr_dir_config_t *merged = apr_pcalloc(p, sizeof *merged);
     merged->route = overrides->route ? overrides->route : base->route;
+    merged->handler = overrides->handler ? overrides->handler : base->handler;
     merged->urls = apr_array_append(p, overrides->urls, base->urls);
     merged->cookie_domains = apr_array_append(p, overrides->cookie_domains, base->cookie_domains);
     merged->cookie_paths = apr_array_append(p, overrides->cookie_paths, base->cookie_paths);
@@ -389,5 +388,7 @@ const command_rec udr_config_commands[] = {
     AP_INIT_TAKE1("UDSVia", cmd_via, NULL, RSRC_CONF, "On, Off (default), Full or Block"),
     AP_INIT_TAKE1("UDSTimeout", cmd_timeout, NULL, RSRC_CONF,
                   "a time (default: Timeout): silence of a member while a response is due"),
+    /* core's; httpd runs a directive for every module that has it. */
+    AP_INIT_TAKE1("SetHandler", udr_sethandler_command, NULL, OR_FILEINFO, "udsroute:unix:socket|scheme://host"),
     {.name = NULL},
 };

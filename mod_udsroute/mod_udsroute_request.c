@@ -59,7 +59,7 @@ static bool is_dropped(const request_rec *r, const char *name)
         return true;
     }
     /* A subrequest wants the whole thing, whatever the client has. */
-    return r->main && strncasecmp(name, "If-", 3) == 0;
+    return r->main && (strncasecmp(name, "If-", 3) == 0 || strcasecmp(name, "Range") == 0);
 }
 
 const char *udr_request_via(request_rec *r, int major, int minor)

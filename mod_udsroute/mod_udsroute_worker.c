@@ -14,7 +14,7 @@
 
 /* An HTTP/2 stream has no descriptor: it is looked after between two pauses of this length, growing from the first to
  * the second while nothing happens. */
-#define TICK_FIRST apr_time_from_msec(1)
+#define TICK_FIRST ((apr_interval_time_t)100)
 #define TICK_MAX   apr_time_from_msec(50)
 
 struct udr_worker_t {
