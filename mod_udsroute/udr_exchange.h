@@ -8,7 +8,8 @@
 #include "mod_udsroute/udr_pool.h"
 #include "mod_udsroute/udr_protocol.h"
 
-/* The client's side, as the exchange sees it. No function blocks. Those that take response bytes return APR_SUCCESS;
+/* The client's side, as the exchange sees it. None waits for the client (what
+ * httpd's filters do within interim and push is theirs). Those that take response bytes return APR_SUCCESS;
  * APR_EAGAIN: taken, but let the client become writable before more is read for it; APR_ECONNABORTED: the client is
  * gone; anything else: something on its side refused them.
  */
