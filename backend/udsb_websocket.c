@@ -57,24 +57,41 @@ static size_t output_pending(const udsb_websocket_t *websocket)
     return websocket->output_end - websocket->output_start;
 }
 
+/* Makes room for length bytes after what waits to be sent. */
+static bool make_output_room(udsb_websocket_t *websocket, size_t length)
+{
+    size_t capacity = websocket->output_capacity ? websocket->output_capacity : 1024;
+    char *output;
+
+    if (websocket->output_end + length <= websocket->output_capacity)
+        return true;
+    /* What is sent goes first: a peer that is always a little behind must not make the buffer longer and longer. */
+    if (websocket->output_start) {
+        memmove(websocket->output, websocket->output + websocket->output_start, output_pending(websocket));
+        websocket->output_end -= websocket->output_start;
+        websocket->output_start = 0;
+    }
+    while (capacity < websocket->output_end + length)
+        capacity *= 2;
+    if (capacity == websocket->output_capacity)
+        return true;
+    output = realloc(websocket->output, capacity);
+    if (!output)
+        return false;
+    websocket->output = output;
+    websocket->output_capacity = capacity;
+    return true;
+}
+
 /* wslay's: takes bytes of a frame to be sent. Always all of them: what the socket does not take waits in the buffer. */
 static ssize_t take_output(const uint8_t *data, size_t length, int flags, void *context)
 {
     udsb_websocket_t *const websocket = context;
-    const size_t needed = websocket->output_end + length;
-    size_t capacity = websocket->output_capacity ? websocket->output_capacity : 1024;
 
     (void)flags;
-    if (needed > websocket->output_capacity) {
-        while (capacity < needed)
-            capacity *= 2;
-        char *const output = realloc(websocket->output, capacity);
-        if (!output) {
-            websocket->has_failed = true;
-            return -1;
-        }
-        websocket->output = output;
-        websocket->output_capacity = capacity;
+    if (!make_output_room(websocket, length)) {
+        websocket->has_failed = true;
+        return -1;
     }
     memcpy(websocket->output + websocket->output_end, data, length);
     websocket->output_end += length;

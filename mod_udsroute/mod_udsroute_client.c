@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_client.h"
 #include "mod_udsroute/mod_udsroute_response.h"
+#include "mod_udsroute/udr_fields.h"
 
 #include <apr_portable.h>
 #include <http_connection.h>
@@ -117,7 +118,15 @@ static void body_consume(void *baton, apr_size_t len)
 static const apr_table_t *body_trailers(void *baton)
 {
     const udr_client_t *client = baton;
-    return client->r->trailers_in;
+    request_rec *r = client->r;
+    const char *connection = apr_table_get(r->headers_in, "Connection");
+    if (apr_is_empty_table(r->trailers_in) || !connection) {
+        return r->trailers_in;
+    }
+    /* RFC 9110, 7.6.1: what Connection names is not passed on, wherever it stands. */
+    apr_table_t *trailers = apr_table_copy(r->pool, r->trailers_in);
+    udr_fields_drop_listed(trailers, connection, r->pool);
+    return trailers;
 }
 
 static apr_status_t body_invite(void *baton)

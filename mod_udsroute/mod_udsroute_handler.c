@@ -5,6 +5,7 @@
 #include "mod_udsroute/mod_udsroute_failure.h"
 #include "mod_udsroute/mod_udsroute_request.h"
 #include "mod_udsroute/mod_udsroute_response.h"
+#include "mod_udsroute/mod_udsroute_route.h"
 #include "mod_udsroute/mod_udsroute_sethandler.h"
 #include "mod_udsroute/mod_udsroute_stay.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
@@ -151,6 +152,9 @@ static int serve(request_rec *r, const udr_match_t *match)
 int udr_handler(request_rec *r)
 {
     const udr_match_t *match = udr_match_get(r);
+    if (!match) {
+        match = udr_route_match_again(r);
+    }
     if (!match) {
         if (!udr_sethandler_is_ours(r)) {
             return DECLINED;

@@ -57,20 +57,24 @@ static const char *resolve(request_rec *r, const udr_route_t *route, const found
             const char *close = strchr(end, '}');
             const char *value =
                 apr_table_get(r->subprocess_env, apr_pstrmemdup(r->pool, end + 1, (apr_size_t)(close - end - 1)));
-            if (value && udr_path_climbs(value)) {
-                ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                              UDRNO(0017) "interpolate: the value '%s' has a '..' segment, which would lead out of the "
-                                          "target's path '%s': request refused",
-                              value, route->target->path);
-                return NULL;
-            }
             put = value ? udr_path_encode(value, false, r->pool) : "";
             end = close + 1;
         }
         result = apr_pstrcat(r->pool, result, apr_pstrmemdup(r->pool, path, (apr_size_t)(dollar - path)), put, NULL);
         path = end;
     }
-    return udr_path_protect(*result ? apr_pstrcat(r->pool, result, path, NULL) : path, r->pool);
+    if (!*result) {
+        return udr_path_protect(path, r->pool);
+    }
+    result = apr_pstrcat(r->pool, result, path, NULL);
+    if (udr_path_climbs(result)) {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_WARNING, 0, r,
+            UDRNO(0017) "route '%s': what the request puts into '%s' gives '%s', whose '..' leads out of it: refused",
+            route->path, route->target->path, result);
+        return NULL;
+    }
+    return udr_path_protect(result, r->pool);
 }
 
 /* The same path but for repeated slashes. */
@@ -193,6 +197,19 @@ int udr_route_translate(request_rec *r)
         rc = try_route(r, APR_ARRAY_IDX(config->routes, i, const udr_route_t *));
     }
     return rc == DONE ? DECLINED : rc;
+}
+
+const udr_match_t *udr_route_match_again(request_rec *r)
+{
+    const char *filename = r->filename;
+    if (!filename || strncmp(filename, UDR_HANDLER ":", sizeof(UDR_HANDLER)) != 0) {
+        return NULL;
+    }
+    r->proxyreq = PROXYREQ_NONE;
+    (void)udr_route_translate(r);
+    const udr_match_t *match = udr_match_get(r);
+    r->filename = (char *)(uintptr_t)filename;
+    return match && strcmp(match->filename, filename) == 0 ? match : NULL;
 }
 
 int udr_route_post_read_request(request_rec *r)

@@ -9,6 +9,11 @@
 /* Hook translate_name: the first route that matches, in the order of the configuration, a <Location>'s first. */
 int udr_route_translate(request_rec *r);
 
+/* mod_dir's fast redirect to a routed DirectoryIndex takes over all of that request but what modules remember of it.
+ * Looks the route up anew by the path and returns the match if it is the very one that r->filename was set by; NULL:
+ * not ours. */
+const udr_match_t *udr_route_match_again(request_rec *r);
+
 /* Hook post_read_request, before all others: what a client's Connection field names is dropped, where routes are in
  * use. Later it could name what RequestHeader and authentication add, and so take that away from the member. */
 int udr_route_post_read_request(request_rec *r);

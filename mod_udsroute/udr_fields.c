@@ -74,42 +74,23 @@ bool udr_fields_list_has(const char *list, const char *name, apr_size_t len)
     return false;
 }
 
-typedef struct drop_t {
-    apr_table_t *names;
-    apr_pool_t *pool;
-} drop_t;
-
-static int collect_named(void *baton, const char *key, const char *value)
+void udr_fields_drop_listed(apr_table_t *fields, const char *list, apr_pool_t *p)
 {
-    drop_t *drop = baton;
     const char *token;
     apr_size_t len;
-    (void)key;
-    while (next_token(&value, &token, &len)) {
+    while (list && next_token(&list, &token, &len)) {
         /* Those that concern the connection are not copied anyway, but httpd itself has to see them; and a Host or a
          * length that is gone would change what the message means. */
         if (!udr_fields_is_framing(token, len) && !udr_fields_is_hop_by_hop(token, len)) {
-            apr_table_setn(drop->names, apr_pstrmemdup(drop->pool, token, len), "");
+            apr_table_unset(fields, apr_pstrmemdup(p, token, len));
         }
     }
-    return 1;
-}
-
-static int drop_field(void *baton, const char *key, const char *value)
-{
-    (void)value;
-    apr_table_unset(baton, key);
-    return 1;
 }
 
 void udr_fields_drop_named(apr_table_t *fields, apr_pool_t *p)
 {
-    if (!apr_table_get(fields, "Connection")) {
-        return;
-    }
-    drop_t drop = {apr_table_make(p, 4), p};
-    apr_table_do(collect_named, &drop, fields, "Connection", NULL);
-    apr_table_do(drop_field, fields, drop.names, NULL);
+    /* The values of all Connection fields in one list, and a copy: it must not go with a field that it names. */
+    udr_fields_drop_listed(fields, apr_table_getm(p, fields, "Connection"), p);
 }
 
 bool udr_fields_is_token(const char *text)

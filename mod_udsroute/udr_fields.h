@@ -19,6 +19,9 @@ bool udr_fields_is_framing(const char *name, apr_size_t len);
 /* `list` is a comma-separated list of tokens; is `name` one of them (any case)? list may be NULL. */
 bool udr_fields_list_has(const char *list, const char *name, apr_size_t len);
 
+/* Removes from fields what a list names, save the framing and the hop-by-hop fields. list may be NULL. */
+void udr_fields_drop_listed(apr_table_t *fields, const char *list, apr_pool_t *p);
+
 /* Removes from fields what the values of its Connection fields name, save the framing and the hop-by-hop fields (which
  * are not copied anyway). */
 void udr_fields_drop_named(apr_table_t *fields, apr_pool_t *p);

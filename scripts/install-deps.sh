@@ -10,7 +10,7 @@ declare -A packages=(
            libmicrohttpd-dev libgnutls28-dev libwslay-dev libsystemd-dev curl"
   # openssl makes certificates for mod_ssl; nghttp2-client is h2load; clang and its run-time are for the fuzz targets.
   [test]="libcmocka-dev python3 python3-pytest python3-websockets python3-aiohttp gunicorn nodejs
-          nghttp2-client openssl clang libclang-rt-dev clang-format xz-utils procps iproute2"
+          nghttp2-client openssl clang libclang-rt-dev clang-format xz-utils procps iproute2 strace"
   [bench]="python3 wrk nginx haproxy"
 )
 # What these packages bring as services. The project starts its own servers and needs none of Debian's running.

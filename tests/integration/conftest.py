@@ -11,8 +11,10 @@ _open_sandboxes = []
 
 def pytest_report_header(config):  # pylint: disable=unused-argument
     sanitizer = "with sanitizers" if udr_environment.sanitized() else "without sanitizers"
-    return (f"httpd: {udr_environment.httpd_program()}, {udr_environment.mpm()}, {sanitizer}; "
-            f"build: {udr_environment.build_directory()}")
+    return (
+        f"httpd: {udr_environment.httpd_program()}, {udr_environment.mpm()}, {sanitizer}; "
+        f"build: {udr_environment.build_directory()}"
+    )
 
 
 def _sandbox():

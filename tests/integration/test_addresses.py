@@ -90,8 +90,9 @@ def test_abstract_names_are_compared_to_their_last_byte(sandbox):
     short, longer = f"@udr-{os.getpid()}-n", f"@udr-{os.getpid()}-nn"
     for name in (short, longer):
         sandbox.scripted(name, lambda exchange, name=name: exchange.respond(body=name))
-    httpd = sandbox.httpd(f"UDSRoute /short/ unix:{short}|http://localhost/\n"
-                          f"UDSRoute /longer/ unix:{longer}|http://localhost/")
+    httpd = sandbox.httpd(
+        f"UDSRoute /short/ unix:{short}|http://localhost/\n" f"UDSRoute /longer/ unix:{longer}|http://localhost/"
+    )
     assert fetch(httpd.port, "/short/").text == short
     assert fetch(httpd.port, "/longer/").text == longer
 

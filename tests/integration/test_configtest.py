@@ -8,7 +8,7 @@ RANGE = r"\b{low}\b.*\b{high}\b"
 
 
 def refused(sandbox, line, value, *remedies):
-    """Asserts that the line stops httpd, and that the error names file, line and value and says each of the remedies."""
+    """Asserts that the line stops httpd, and that the error names file, line and value and says the remedies."""
     test = sandbox.configtest(line)
     assert test.refused, test.output
     assert f"line {test.line_of(line)} of {test.file}" in test.output, test.output
@@ -79,14 +79,20 @@ def test_root_directory(sandbox):
 
 
 def test_control_character_in_the_path(sandbox):
-    refused(sandbox, "UDSRoute / \"unix:/run/a\x01b.sock|http://localhost/\"", "/run/a", "control|character")
+    refused(sandbox, 'UDSRoute / "unix:/run/a\x01b.sock|http://localhost/"', "/run/a", "control|character")
 
 
-@pytest.mark.parametrize("target", ["unix://run/a.sock|http://localhost/", "unix://app.sock|http://localhost/",
-                                    "unix://localhost/run/a.sock|http://localhost/"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "unix://run/a.sock|http://localhost/",
+        "unix://app.sock|http://localhost/",
+        "unix://localhost/run/a.sock|http://localhost/",
+    ],
+)
 def test_first_component_that_would_be_a_host(sandbox, target):
     address = target.partition("|")[0]
-    refused(sandbox, f"UDSRoute / {target}", address, "unix:///?" + address[len("unix://"):])
+    refused(sandbox, f"UDSRoute / {target}", address, "unix:///?" + address[len("unix://") :])
 
 
 # --- the target -------------------------------------------------------------------------------------------------------
@@ -109,27 +115,48 @@ def test_unknown_scheme(sandbox, scheme):
     refused(sandbox, f"UDSRoute / unix:/run/a.sock|{scheme}://localhost/", scheme, r"\bhttp\b")
 
 
-@pytest.mark.parametrize("target", ["unix:/run/a.sock|http:localhost", "unix:/run/a.sock|localhost/",
-                                    "unix:/run/a.sock|http:///x", "unix:/run/a.sock|http://",
-                                    "unix:/run/a.sock|//localhost/"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "unix:/run/a.sock|http:localhost",
+        "unix:/run/a.sock|localhost/",
+        "unix:/run/a.sock|http:///x",
+        "unix:/run/a.sock|http://",
+        "unix:/run/a.sock|//localhost/",
+    ],
+)
 def test_no_host(sandbox, target):
     refused(sandbox, f"UDSRoute / {target}", target, "http://")
 
 
-@pytest.mark.parametrize("authority", ["localhost:0", "localhost:65536", "localhost:x", "localhost:-1", "user@localhost",
-                                       "user:secret@localhost", "[::1", "a_b c", "a$1"])
+@pytest.mark.parametrize(
+    "authority",
+    [
+        "localhost:0",
+        "localhost:65536",
+        "localhost:x",
+        "localhost:-1",
+        "user@localhost",
+        "user:secret@localhost",
+        "[::1",
+        "a_b c",
+        "a$1",
+    ],
+)
 def test_bad_host_or_port(sandbox, authority):
     refused(sandbox, f'UDSRoute / "unix:/run/a.sock|http://{authority}/"', authority)
 
 
-@pytest.mark.parametrize("authority", ["localhost:1", "localhost:65535", "[::1]", "[::1]:8080", "a-b.example", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "authority", ["localhost:1", "localhost:65535", "[::1]", "[::1]:8080", "a-b.example", "10.0.0.1"]
+)
 def test_good_host_and_port(sandbox, authority):
     accepted(sandbox, f"UDSRoute / unix:/run/a.sock|http://{authority}/")
 
 
 @pytest.mark.parametrize("path", ["/?a=b", "/#top"])
 def test_query_or_fragment_in_the_target(sandbox, path):
-    refused(sandbox, f"UDSRoute / \"unix:/run/a.sock|http://localhost{path}\"", path)
+    refused(sandbox, f'UDSRoute / "unix:/run/a.sock|http://localhost{path}"', path)
 
 
 def test_scheme_in_capitals(sandbox):
@@ -173,36 +200,98 @@ def parameter(value):
     return f"UDSRoute / unix:/run/a.sock|http://localhost/ {value}"
 
 
-@pytest.mark.parametrize("setting,remedies", [
-    ("min=-1", [RANGE.format(low=0, high=10000)]), ("min=x", ["number"]), ("min=", ["number|value|empty"]),
-    ("min=1.5", ["number"]), ("min=10001", [RANGE.format(low=0, high=10000)]), ("min=99999999999999999999", []),
-    ("max=-1", []), ("max=many", ["number"]), ("max=0x10", ["number"]),
-    ("smax=-1", []), ("smax=x", ["number"]),
-    ("ttl=-1", []), ("ttl=x", []), ("ttl=5parsecs", ["ms"]), ("ttl=5mi", ["ms"]),
-    ("acquire=-1", []), ("acquire=soon", []),
-    ("connectiontimeout=-1", []), ("connectiontimeout=x", []), ("connectiontimeout=5y", ["ms"]),
-    ("timeout=-1", []), ("timeout=x", []), ("timeout=", []), ("timeout=99999999999999999999", []),
-    ("iobuffersize=1", ["4096|4K"]), ("iobuffersize=4095", ["4096|4K"]), ("iobuffersize=17M", ["16M|16777216"]),
-    ("iobuffersize=x", []), ("iobuffersize=64KB", []), ("iobuffersize=-64K", []),
-    ("responsefieldsize=63", [r"\b64\b"]), ("responsefieldsize=2M", ["1M|1048576"]), ("responsefieldsize=x", []),
-    ("flushpackets=maybe", ["auto", "on", "off"]), ("flushwait=-1", []), ("flushwait=x", []),
-    ("enablereuse=perhaps", ["on", "off"]), ("disablereuse=2", ["on", "off"]),
-    ("peer=no-such-user-here", ["user"]), ("peer=", []), ("peer=root:no-such-group-here", ["group"]), ("peer=:", []),
-])
+@pytest.mark.parametrize(
+    "setting,remedies",
+    [
+        ("min=-1", [RANGE.format(low=0, high=10000)]),
+        ("min=x", ["number"]),
+        ("min=", ["number|value|empty"]),
+        ("min=1.5", ["number"]),
+        ("min=10001", [RANGE.format(low=0, high=10000)]),
+        ("min=99999999999999999999", []),
+        ("max=-1", []),
+        ("max=many", ["number"]),
+        ("max=0x10", ["number"]),
+        ("smax=-1", []),
+        ("smax=x", ["number"]),
+        ("ttl=-1", []),
+        ("ttl=x", []),
+        ("ttl=5parsecs", ["ms"]),
+        ("ttl=5mi", ["ms"]),
+        ("acquire=-1", []),
+        ("acquire=soon", []),
+        ("connectiontimeout=-1", []),
+        ("connectiontimeout=x", []),
+        ("connectiontimeout=5y", ["ms"]),
+        ("timeout=-1", []),
+        ("timeout=x", []),
+        ("timeout=", []),
+        ("timeout=99999999999999999999", []),
+        ("iobuffersize=1", ["4096|4K"]),
+        ("iobuffersize=4095", ["4096|4K"]),
+        ("iobuffersize=17M", ["16M|16777216"]),
+        ("iobuffersize=x", []),
+        ("iobuffersize=64KB", []),
+        ("iobuffersize=-64K", []),
+        ("responsefieldsize=63", [r"\b64\b"]),
+        ("responsefieldsize=2M", ["1M|1048576"]),
+        ("responsefieldsize=x", []),
+        ("flushpackets=maybe", ["auto", "on", "off"]),
+        ("flushwait=-1", []),
+        ("flushwait=x", []),
+        ("enablereuse=perhaps", ["on", "off"]),
+        ("disablereuse=2", ["on", "off"]),
+        ("peer=no-such-user-here", ["user"]),
+        ("peer=", []),
+        ("peer=root:no-such-group-here", ["group"]),
+        ("peer=:", []),
+    ],
+)
 def test_value_out_of_range(sandbox, setting, remedies):
     key, _, value = setting.partition("=")
     message = refused(sandbox, parameter(setting), key, *remedies)
     assert value.rpartition(":")[2] in message  # of user:group the part that is wrong
 
 
-@pytest.mark.parametrize("setting", [
-    "min=0", "min=10000 max=10000", "max=0", "max=5 smax=5 min=5", "ttl=0", "ttl=60", "ttl=500ms", "ttl=2min", "ttl=1h",
-    "acquire=3000", "acquire=3s", "connectiontimeout=5", "connectiontimeout=200ms", "timeout=30s", "iobuffersize=4096",
-    "iobuffersize=4K", "iobuffersize=16M", "responsefieldsize=64", "responsefieldsize=1M", "flushpackets=auto",
-    "flushpackets=On", "flushpackets=off", "flushwait=10", "enablereuse=on", "enablereuse=Off", "disablereuse=on",
-    "peer=root", "peer=0", "peer=root:root", "peer=0:0", "nocanon", "interpolate", "nocanon interpolate",
-    "max=5 nocanon timeout=3",
-])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "min=0",
+        "min=10000 max=10000",
+        "max=0",
+        "max=5 smax=5 min=5",
+        "ttl=0",
+        "ttl=60",
+        "ttl=500ms",
+        "ttl=2min",
+        "ttl=1h",
+        "acquire=3000",
+        "acquire=3s",
+        "connectiontimeout=5",
+        "connectiontimeout=200ms",
+        "timeout=30s",
+        "iobuffersize=4096",
+        "iobuffersize=4K",
+        "iobuffersize=16M",
+        "responsefieldsize=64",
+        "responsefieldsize=1M",
+        "flushpackets=auto",
+        "flushpackets=On",
+        "flushpackets=off",
+        "flushwait=10",
+        "enablereuse=on",
+        "enablereuse=Off",
+        "disablereuse=on",
+        "peer=root",
+        "peer=0",
+        "peer=root:root",
+        "peer=0:0",
+        "nocanon",
+        "interpolate",
+        "nocanon interpolate",
+        "max=5 nocanon timeout=3",
+    ],
+)
 def test_value_in_range(sandbox, setting):
     accepted(sandbox, parameter(setting))
 
@@ -246,22 +335,28 @@ def test_error_in_an_included_file_names_that_file(sandbox):
 # --- SetHandler -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("handler,value,remedy", [
-    ("udsroute:unix:/run/a.sock", "unix:/run/a.sock", r"\|http://"),
-    ("udsroute:unix:/run/a.sock|", "unix:/run/a.sock", r"http://"),
-    ("udsroute:unix:/run/a.sock|ftp://localhost", "ftp", "http"),
-    ("udsroute:unix://run/a.sock|http://localhost", "unix://run/a.sock", "unix:/(//)?run/a.sock"),
-    ("udsroute:unix:" + "/run/".ljust(108, "x") + "|http://localhost", "/run/x", r"\b107\b"),
-    ("udsroute:/run/a.sock|http://localhost", "/run/a.sock", "unix:"),
-    ("udsroute:unix:/run/../a.sock|http://localhost", "/run/../a.sock", r"\.\."),
-])
+@pytest.mark.parametrize(
+    "handler,value,remedy",
+    [
+        ("udsroute:unix:/run/a.sock", "unix:/run/a.sock", r"\|http://"),
+        ("udsroute:unix:/run/a.sock|", "unix:/run/a.sock", r"http://"),
+        ("udsroute:unix:/run/a.sock|ftp://localhost", "ftp", "http"),
+        ("udsroute:unix://run/a.sock|http://localhost", "unix://run/a.sock", "unix:/(//)?run/a.sock"),
+        ("udsroute:unix:" + "/run/".ljust(108, "x") + "|http://localhost", "/run/x", r"\b107\b"),
+        ("udsroute:/run/a.sock|http://localhost", "/run/a.sock", "unix:"),
+        ("udsroute:unix:/run/../a.sock|http://localhost", "/run/../a.sock", r"\.\."),
+    ],
+)
 @pytest.mark.parametrize("section", ["Location /x", "Directory /x", "FilesMatch \\.app$"])
 def test_set_handler(sandbox, section, handler, value, remedy):
     directive = f'SetHandler "{handler}"'
     test = sandbox.configtest(f"<{section}>\n{directive}\n</{section.split()[0]}>")
     assert test.refused, test.output
-    assert re.search(rf"line {test.line_of(directive)} of {re.escape(str(test.file))}|"
-                     rf"{re.escape(str(test.file))}:{test.line_of(directive)}\b", test.output), test.output
+    assert re.search(
+        rf"line {test.line_of(directive)} of {re.escape(str(test.file))}|"
+        rf"{re.escape(str(test.file))}:{test.line_of(directive)}\b",
+        test.output,
+    ), test.output
     assert value in test.output
     assert re.search(remedy, test.output)
 
@@ -280,25 +375,51 @@ def test_good_set_handler(sandbox):
 # --- the other directives ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("directive,remedies", [
-    ("UDSVia maybe", ["full", "block"]), ("UDSVia", []), ("UDSTimeout x", []), ("UDSTimeout -1", []),
-    ("UDSTimeout 0", []), ("UDSPreserveHost maybe", ["on", "off"]), ("UDSAddHeaders 1", ["on", "off"]),
-    ("UDSErrorOverride maybe", ["on", "off"]), ("UDSErrorOverride On 200", ["400|error"]),
-    ("UDSErrorOverride On x", ["400|error|status"]), ("UDSErrorOverride On 600", ["599|error"]),
-    ("UDSRouteReverse /x", []), ("UDSRouteReverseCookieDomain a", []), ("UDSRouteReverseCookiePath /a", []),
-])
+@pytest.mark.parametrize(
+    "directive,remedies",
+    [
+        ("UDSVia maybe", ["full", "block"]),
+        ("UDSVia", []),
+        ("UDSTimeout x", []),
+        ("UDSTimeout -1", []),
+        ("UDSTimeout 0", []),
+        ("UDSPreserveHost maybe", ["on", "off"]),
+        ("UDSAddHeaders 1", ["on", "off"]),
+        ("UDSErrorOverride maybe", ["on", "off"]),
+        ("UDSErrorOverride On 200", ["400|error"]),
+        ("UDSErrorOverride On x", ["400|error|status"]),
+        ("UDSErrorOverride On 600", ["599|error"]),
+        ("UDSRouteReverse /x", []),
+        ("UDSRouteReverseCookieDomain a", []),
+        ("UDSRouteReverseCookiePath /a", []),
+    ],
+)
 def test_bad_directive(sandbox, directive, remedies):
     refused(sandbox, directive, directive.split()[0], *remedies)
 
 
-@pytest.mark.parametrize("directive", [
-    "UDSVia On", "UDSVia Off", "UDSVia Full", "UDSVia Block", "UDSTimeout 30", "UDSTimeout 500ms", "UDSPreserveHost On",
-    "UDSAddHeaders Off", "UDSErrorOverride On", "UDSErrorOverride On 404 500", "UDSErrorOverride Off",
-    "UDSRouteReverse /x http://localhost/", "UDSRouteReverseCookieDomain a.internal b.example",
-    "UDSRouteReverseCookiePath /a /b",
-    "<Location /x>\nUDSPreserveHost On\nUDSAddHeaders Off\nUDSErrorOverride On\n</Location>",
-    "<Location /x>\nUDSRoute !\n</Location>", "UDSRoute /x !",
-])
+@pytest.mark.parametrize(
+    "directive",
+    [
+        "UDSVia On",
+        "UDSVia Off",
+        "UDSVia Full",
+        "UDSVia Block",
+        "UDSTimeout 30",
+        "UDSTimeout 500ms",
+        "UDSPreserveHost On",
+        "UDSAddHeaders Off",
+        "UDSErrorOverride On",
+        "UDSErrorOverride On 404 500",
+        "UDSErrorOverride Off",
+        "UDSRouteReverse /x http://localhost/",
+        "UDSRouteReverseCookieDomain a.internal b.example",
+        "UDSRouteReverseCookiePath /a /b",
+        "<Location /x>\nUDSPreserveHost On\nUDSAddHeaders Off\nUDSErrorOverride On\n</Location>",
+        "<Location /x>\nUDSRoute !\n</Location>",
+        "UDSRoute /x !",
+    ],
+)
 def test_good_directive(sandbox, directive):
     accepted(sandbox, directive)
 

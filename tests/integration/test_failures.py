@@ -33,7 +33,9 @@ def expect_explanation(httpd, path, *words):
     """One line with a message number that names the member and says each of the words."""
     line = httpd.log.expect(rf"UDR\d{{4}}.*{path}")
     for word in words:
-        assert any(alternative.lower() in line.text.lower() for alternative in word.split("|")), f"{word!r}: {line.text}"
+        assert any(
+            alternative.lower() in line.text.lower() for alternative in word.split("|")
+        ), f"{word!r}: {line.text}"
     return line
 
 
@@ -44,7 +46,9 @@ def test_no_such_file(sandbox):
     path = sandbox.socket("absent")
     httpd = sandbox.httpd(route(path))
     assert_unavailable(httpd)
-    expect_explanation(httpd, path, "(2)", "No such file", f"{path} does not exist", "started|running", "systemctl|unit")
+    expect_explanation(
+        httpd, path, "(2)", "No such file", f"{path} does not exist", "started|running", "systemctl|unit"
+    )
 
 
 def test_no_such_directory(sandbox):
@@ -98,8 +102,16 @@ def test_no_permission_on_the_directory(sandbox):
     directory.chmod(0o700 if udr_environment.is_root() else 0)
     assert_unavailable(httpd)
     owner = pwd.getpwuid(directory.stat().st_uid).pw_name
-    expect_explanation(httpd, backend.address, "(13)", "Permission denied", f"{directory} (owner {owner}",
-                       f"{directory.stat().st_mode & 0o7777:04o}", run_user_name(), "chmod|chgrp|usermod")
+    expect_explanation(
+        httpd,
+        backend.address,
+        "(13)",
+        "Permission denied",
+        f"{directory} (owner {owner}",
+        f"{directory.stat().st_mode & 0o7777:04o}",
+        run_user_name(),
+        "chmod|chgrp|usermod",
+    )
     directory.chmod(0o755)
     assert wait_until(lambda: fetch(httpd.port, "/x").status == 200, "the route to work once the directory is open")
     httpd.log.allow(r"UDR\d{4}")
@@ -124,8 +136,17 @@ def test_no_permission_on_the_socket(sandbox):
     backend = sandbox.scripted("closed", mode=mode)
     httpd = sandbox.httpd(route(backend.address))
     assert_unavailable(httpd)
-    expect_explanation(httpd, backend.address, "(13)", "Permission denied", f"{backend.address} (owner", f"{mode:04o}",
-                       run_user_name(), "write|chmod|chgrp", "umask|SocketMode|chmod")
+    expect_explanation(
+        httpd,
+        backend.address,
+        "(13)",
+        "Permission denied",
+        f"{backend.address} (owner",
+        f"{mode:04o}",
+        run_user_name(),
+        "write|chmod|chgrp",
+        "umask|SocketMode|chmod",
+    )
 
 
 def test_abstract_name_without_listener(sandbox):
@@ -154,7 +175,7 @@ def test_each_failure_is_logged_once(sandbox):
     assert len({line.number for line in lines}) == 1
 
 
-# --- who is at the other end --------------------------------------------------------------------------------------------
+# --- who is at the other end ------------------------------------------------------------------------------------------
 
 
 def test_peer_that_is_right(sandbox):
@@ -200,7 +221,7 @@ def test_peer_is_who_called_listen(sandbox):
     expect_explanation(wrong, path, "peer=daemon", f"{theirs}:|user {pwd.getpwnam(theirs).pw_uid}")
 
 
-# --- a full backlog ----------------------------------------------------------------------------------------------------
+# --- a full backlog ---------------------------------------------------------------------------------------------------
 
 
 class FullBacklog:
@@ -313,15 +334,17 @@ def test_short_backlog_and_sixty_clients(sandbox, backlog):
     assert backend.accepted >= 600
 
 
-# --- silence ---------------------------------------------------------------------------------------------------------------
+# --- silence ----------------------------------------------------------------------------------------------------------
 
 
 def hang(released):
     """A behaviour: never answers."""
+
     def behave(exchange):
         if exchange.peer_closed(30):
             released.set()
         exchange.close()
+
     return behave
 
 
@@ -351,6 +374,7 @@ def test_silence_within_the_body_aborts_it(sandbox):
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
         exchange.peer_closed(30)
         exchange.close()
+
     backend = sandbox.scripted("silent", behave)
     httpd = sandbox.httpd(route(backend.address, "timeout=1"))
     response = fetch(httpd.port, "/x")
@@ -360,11 +384,13 @@ def test_silence_within_the_body_aborts_it(sandbox):
 
 def test_slow_but_steady_response_is_no_timeout(sandbox):
     """The timeout is for silence, not for the whole."""
+
     def behave(exchange):
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
         for _ in range(8):
             time.sleep(0.4)
             exchange.send(b"x")
+
     backend = sandbox.scripted("steady", behave)
     httpd = sandbox.httpd(route(backend.address, "timeout=2"))
     assert fetch(httpd.port, "/x").body == b"x" * 8
@@ -398,7 +424,7 @@ def send_quietly(client, data):
         pass
 
 
-# --- a client that goes away -----------------------------------------------------------------------------------------------
+# --- a client that goes away ------------------------------------------------------------------------------------------
 
 
 def test_client_that_goes_away_while_waiting(sandbox):
@@ -536,7 +562,7 @@ def test_client_that_does_not_read(sandbox):
     httpd.log.allow(r"UDR\d{4}.*client")
 
 
-# --- sending again ---------------------------------------------------------------------------------------------------------
+# --- sending again ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method,body,sent", [("POST", b"x", 1), ("PATCH", b"x", 1), ("POST", None, 1)])
@@ -551,11 +577,13 @@ def test_what_is_not_idempotent_is_not_sent_again(sandbox, method, body, sent):
 
 def test_idempotent_request_is_sent_again_after_a_close(sandbox):
     """The pooled connection closes on its second request without a byte; a new one answers."""
+
     def behave(exchange):
         if exchange.connection.number == 1 and exchange.request.target == "/again":
             exchange.close()
         else:
             exchange.respond(body=f"connection {exchange.connection.number}")
+
     backend = sandbox.scripted("moody", behave)
     httpd = sandbox.httpd(route(backend.address))
     with Client(httpd.port) as client:
@@ -566,11 +594,13 @@ def test_idempotent_request_is_sent_again_after_a_close(sandbox):
 
 def test_post_on_a_pooled_connection_is_not_sent_again(sandbox):
     """It was written, and the connection closed: nobody knows whether it was done."""
+
     def behave(exchange):
         if exchange.request.method == "POST":
             exchange.close()
         else:
             exchange.respond()
+
     backend = sandbox.scripted("moody", behave)
     httpd = sandbox.httpd(route(backend.address))
     with Client(httpd.port) as client:
@@ -584,6 +614,7 @@ def test_request_is_not_sent_again_once_a_byte_has_come(sandbox):
     def behave(exchange):
         exchange.send(b"H")
         exchange.close()
+
     backend = sandbox.scripted("one-byte", behave)
     httpd = sandbox.httpd(route(backend.address))
     assert fetch(httpd.port, "/x").status == 502
@@ -599,7 +630,7 @@ def test_close_without_end_is_not_tried_for_ever(sandbox):
     expect_explanation(httpd, backend.address, "closed")
 
 
-# --- nothing is left ---------------------------------------------------------------------------------------------------------
+# --- nothing is left --------------------------------------------------------------------------------------------------
 
 
 def test_failures_leak_no_descriptors(sandbox):
@@ -607,10 +638,12 @@ def test_failures_leak_no_descriptors(sandbox):
     absent = sandbox.socket("absent")
     closing = sandbox.scripted("closing", lambda exchange: exchange.close())
     silent = sandbox.scripted("silent", hang(threading.Event()))
-    httpd = sandbox.httpd(f"UDSRoute /absent/ unix:{absent}|http://localhost/\n"
-                          f"UDSRoute /closing/ unix:{closing.address}|http://localhost/\n"
-                          f"UDSRoute /silent/ unix:{silent.address}|http://localhost/ timeout=100ms\n",
-                          threads=4)
+    httpd = sandbox.httpd(
+        f"UDSRoute /absent/ unix:{absent}|http://localhost/\n"
+        f"UDSRoute /closing/ unix:{closing.address}|http://localhost/\n"
+        f"UDSRoute /silent/ unix:{silent.address}|http://localhost/ timeout=100ms\n",
+        threads=4,
+    )
     httpd.log.allow(r"UDR\d{4}")
 
     def fail_all():

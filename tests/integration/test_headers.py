@@ -40,9 +40,11 @@ UDSRoute / unix:{socket}|http://localhost/
 @pytest.fixture(scope="module")
 def backend(module_sandbox):
     """Answers with the field lines that the request asks for in X-Answer, a JSON list."""
+
     def behave(exchange):
         lines = json.loads(exchange.request.get("X-Answer", "[]"))
         exchange.respond(body="ok", fields=[tuple(line) for line in lines])
+
     return module_sandbox.scripted("headers", behave)
 
 
@@ -65,10 +67,17 @@ def answered(httpd, lines, target="/x", **options):
 # --- Host and X-Forwarded ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target,host", [
-    ("/app/x", "backend.internal"), ("/port/x", "backend.internal:8080"), ("/eighty/x", "backend.internal"), ("/six/x", "[::1]:81"),
-    ("/x", "localhost"), ("/keep/x", "www.example:1234"),
-])
+@pytest.mark.parametrize(
+    "target,host",
+    [
+        ("/app/x", "backend.internal"),
+        ("/port/x", "backend.internal:8080"),
+        ("/eighty/x", "backend.internal"),
+        ("/six/x", "[::1]:81"),
+        ("/x", "localhost"),
+        ("/keep/x", "www.example:1234"),
+    ],
+)
 def test_host(httpd, backend, target, host):
     """The target's, unless the client's is to be preserved."""
     assert received(httpd, backend, target, host="www.example:1234").get("Host") == host
@@ -88,7 +97,9 @@ def test_forwarded_fields(httpd, backend):
 
 
 def test_forwarded_fields_continue_those_of_a_proxy_before(httpd, backend):
-    request = received(httpd, backend, fields=[("X-Forwarded-For", "192.0.2.1, 192.0.2.2"), ("X-Forwarded-Host", "first.example")])
+    request = received(
+        httpd, backend, fields=[("X-Forwarded-For", "192.0.2.1, 192.0.2.2"), ("X-Forwarded-Host", "first.example")]
+    )
     assert request.get("X-Forwarded-For") == "192.0.2.1, 192.0.2.2, 127.0.0.1"
     assert request.get("X-Forwarded-Host") == "first.example, localhost"
 
@@ -98,14 +109,27 @@ def test_forwarded_fields_can_be_switched_off(httpd, backend):
     assert not [name for name, _ in request.fields if name.lower().startswith("x-forwarded")]
 
 
-# --- requests ----------------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name,value", [
-    ("Cookie", "a=b; c=d"), ("Authorization", "Basic eDp5"), ("Accept-Encoding", "gzip, br"), ("User-Agent", "test/1"), ("Referer", "http://a/"),
-    ("X-Odd", "spaces  inside\tand tab"), ("X-Latin", "\xe4\xf6\xfc"), ("X-Empty", ""), ("Range", "bytes=0-1"), ("If-None-Match", '"a"'),
-    ("Content-Type", "text/x-odd; a=b"), ("Cache-Control", "no-cache"), ("X-Long", "v" * 8000),
-])
+@pytest.mark.parametrize(
+    "name,value",
+    [
+        ("Cookie", "a=b; c=d"),
+        ("Authorization", "Basic eDp5"),
+        ("Accept-Encoding", "gzip, br"),
+        ("User-Agent", "test/1"),
+        ("Referer", "http://a/"),
+        ("X-Odd", "spaces  inside\tand tab"),
+        ("X-Latin", "\xe4\xf6\xfc"),
+        ("X-Empty", ""),
+        ("Range", "bytes=0-1"),
+        ("If-None-Match", '"a"'),
+        ("Content-Type", "text/x-odd; a=b"),
+        ("Cache-Control", "no-cache"),
+        ("X-Long", "v" * 8000),
+    ],
+)
 def test_end_to_end_request_field(httpd, backend, name, value):
     assert received(httpd, backend, fields=[(name, value)]).get(name) == value
 
@@ -115,14 +139,21 @@ def test_repeated_request_field(httpd, backend):
     assert [value.strip() for field in request.all("X-Multi") for value in field.split(",")] == ["1", "2"]
 
 
-@pytest.mark.parametrize("fields,dropped", [
-    ([("Keep-Alive", "timeout=5")], ["Keep-Alive"]), ([("Proxy-Connection", "keep-alive")], ["Proxy-Connection"]),
-    ([("Connection", "X-Mine, x-other"), ("X-Mine", "1"), ("X-Other", "2")], ["X-Mine", "X-Other"]),
-    ([("Connection", "X-One"), ("Connection", "X-Two"), ("X-One", "1"), ("X-Two", "2")], ["X-One", "X-Two"]),
-    ([("Connection", "keep-alive, ,X-Mine ,"), ("X-Mine", "1")], ["X-Mine"]),
-    ([("Upgrade", "other/1"), ("Connection", "Upgrade")], ["Upgrade"]), ([("Upgrade", "h2c")], ["Upgrade"]),
-    ([("TE", "gzip;q=0.5")], ["TE"]), ([("Proxy", "http://evil:8080")], ["Proxy"]), ([("pRoXy", "http://evil:8080")], ["Proxy"]),
-])
+@pytest.mark.parametrize(
+    "fields,dropped",
+    [
+        ([("Keep-Alive", "timeout=5")], ["Keep-Alive"]),
+        ([("Proxy-Connection", "keep-alive")], ["Proxy-Connection"]),
+        ([("Connection", "X-Mine, x-other"), ("X-Mine", "1"), ("X-Other", "2")], ["X-Mine", "X-Other"]),
+        ([("Connection", "X-One"), ("Connection", "X-Two"), ("X-One", "1"), ("X-Two", "2")], ["X-One", "X-Two"]),
+        ([("Connection", "keep-alive, ,X-Mine ,"), ("X-Mine", "1")], ["X-Mine"]),
+        ([("Upgrade", "other/1"), ("Connection", "Upgrade")], ["Upgrade"]),
+        ([("Upgrade", "h2c")], ["Upgrade"]),
+        ([("TE", "gzip;q=0.5")], ["TE"]),
+        ([("Proxy", "http://evil:8080")], ["Proxy"]),
+        ([("pRoXy", "http://evil:8080")], ["Proxy"]),
+    ],
+)
 def test_hop_by_hop_request_field(httpd, backend, fields, dropped):
     request = received(httpd, backend, fields=fields)
     assert not [name for name in dropped if request.has(name)]
@@ -130,18 +161,41 @@ def test_hop_by_hop_request_field(httpd, backend, fields, dropped):
 
 
 def test_connection_field_can_not_remove_what_must_be_there(httpd, backend):
-    request = received(httpd, backend, method="POST", body=b"hello", fields=[("Connection", "Host, Content-Length, Transfer-Encoding, X-Forwarded-For")])
-    assert request.get("Host") == "localhost" and request.body == b"hello" and request.get("X-Forwarded-For") == "127.0.0.1"
+    request = received(
+        httpd,
+        backend,
+        method="POST",
+        body=b"hello",
+        fields=[("Connection", "Host, Content-Length, Transfer-Encoding, X-Forwarded-For")],
+    )
+    assert (
+        request.get("Host") == "localhost"
+        and request.body == b"hello"
+        and request.get("X-Forwarded-For") == "127.0.0.1"
+    )
 
 
-# --- responses ------------------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name,value", [
-    ("ETag", '"a"'), ("Last-Modified", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Cache-Control", "max-age=1"), ("Vary", "Accept"), ("X-Latin", "\xe4"),
-    ("Content-Language", "de"), ("Content-Encoding", "x-mine"), ("Allow", "GET"), ("WWW-Authenticate", 'Basic realm="a, b"'), ("X-Long", "v" * 7000),
-    ("Content-Type", "text/x-odd; a=b"), ("Content-Disposition", 'attachment; filename="a"'), ("Access-Control-Allow-Origin", "*"),
-])
+@pytest.mark.parametrize(
+    "name,value",
+    [
+        ("ETag", '"a"'),
+        ("Last-Modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("Cache-Control", "max-age=1"),
+        ("Vary", "Accept"),
+        ("X-Latin", "\xe4"),
+        ("Content-Language", "de"),
+        ("Content-Encoding", "x-mine"),
+        ("Allow", "GET"),
+        ("WWW-Authenticate", 'Basic realm="a, b"'),
+        ("X-Long", "v" * 7000),
+        ("Content-Type", "text/x-odd; a=b"),
+        ("Content-Disposition", 'attachment; filename="a"'),
+        ("Access-Control-Allow-Origin", "*"),
+    ],
+)
 def test_end_to_end_response_field(httpd, name, value):
     assert answered(httpd, [[name, value]]).get(name) == value
 
@@ -166,11 +220,17 @@ def test_repeated_www_authenticate(httpd):
     assert answered(httpd, [["WWW-Authenticate", value] for value in values]).all("WWW-Authenticate") == values
 
 
-@pytest.mark.parametrize("lines,dropped", [
-    ([["Keep-Alive", "timeout=99"]], "timeout=99"), ([["Connection", "X-Mine"], ["X-Mine", "secret"]], "secret"),
-    ([["Connection", "keep-alive, X-Mine"], ["x-mine", "secret"]], "secret"), ([["Proxy-Connection", "secret"]], "secret"),
-    ([["Upgrade", "secret/1"]], "secret"), ([["Connection", "Set-Cookie"], ["Set-Cookie", "secret=1"]], "secret"),
-])
+@pytest.mark.parametrize(
+    "lines,dropped",
+    [
+        ([["Keep-Alive", "timeout=99"]], "timeout=99"),
+        ([["Connection", "X-Mine"], ["X-Mine", "secret"]], "secret"),
+        ([["Connection", "keep-alive, X-Mine"], ["x-mine", "secret"]], "secret"),
+        ([["Proxy-Connection", "secret"]], "secret"),
+        ([["Upgrade", "secret/1"]], "secret"),
+        ([["Connection", "Set-Cookie"], ["Set-Cookie", "secret=1"]], "secret"),
+    ],
+)
 def test_hop_by_hop_response_field(httpd, lines, dropped):
     response = answered(httpd, lines)
     assert response.status == 200
@@ -185,7 +245,7 @@ def test_connection_of_the_backend_can_not_remove_the_framing(httpd):
         assert client.fetch("/x").body == b"ok"
 
 
-# --- reverse -----------------------------------------------------------------------------------------------------------------
+# --- reverse ----------------------------------------------------------------------------------------------------------
 
 
 def public(httpd, path):
@@ -193,20 +253,37 @@ def public(httpd, path):
 
 
 @pytest.mark.parametrize("name", ["Location", "Content-Location", "URI"])
-@pytest.mark.parametrize("value,path", [("http://backend.internal/inner/next", "/app/next"), ("http://backend.internal/inner/", "/app/"),
-                                        ("http://backend.internal/inner/a?b=http://backend.internal/inner/", "/app/a?b=http://backend.internal/inner/")])
+@pytest.mark.parametrize(
+    "value,path",
+    [
+        ("http://backend.internal/inner/next", "/app/next"),
+        ("http://backend.internal/inner/", "/app/"),
+        ("http://backend.internal/inner/a?b=http://backend.internal/inner/", "/app/a?b=http://backend.internal/inner/"),
+    ],
+)
 def test_reverse(httpd, name, value, path):
     response = answered(httpd, [[name, value]], "/app/x", host=f"localhost:{httpd.port}")
     assert response.get(name) == public(httpd, path)
 
 
 def test_reverse_refresh(httpd):
-    response = answered(httpd, [["Refresh", "5; url=http://backend.internal/inner/next"]], "/app/x", host=f"localhost:{httpd.port}")
+    response = answered(
+        httpd, [["Refresh", "5; url=http://backend.internal/inner/next"]], "/app/x", host=f"localhost:{httpd.port}"
+    )
     assert response.get("Refresh") == "5; url=" + public(httpd, "/app/next")
 
 
-@pytest.mark.parametrize("value", ["http://elsewhere.example/inner/next", "/inner", "http://backend.internal/other", "https://backend.internal/inner/", "mailto:a@b",
-                                   "http://backend.internal.evil.example/inner/"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://elsewhere.example/inner/next",
+        "/inner",
+        "http://backend.internal/other",
+        "https://backend.internal/inner/",
+        "mailto:a@b",
+        "http://backend.internal.evil.example/inner/",
+    ],
+)
 def test_reverse_leaves_other_places_alone(httpd, value):
     assert answered(httpd, [["Location", value]], "/app/x").get("Location") == value
 
@@ -219,7 +296,9 @@ def test_reverse_of_a_path(httpd):
 
 
 def test_reverse_in_a_location(httpd):
-    response = answered(httpd, [["Location", "http://backend.internal/deep/next"]], "/located/x", host=f"localhost:{httpd.port}")
+    response = answered(
+        httpd, [["Location", "http://backend.internal/deep/next"]], "/located/x", host=f"localhost:{httpd.port}"
+    )
     assert response.get("Location") == public(httpd, "/located/next")
 
 
@@ -229,12 +308,20 @@ def test_fields_that_are_no_places_are_not_reversed(httpd):
     assert response.get("X-Location") == value and response.get("Link") == f"<{value}>"
 
 
-@pytest.mark.parametrize("before,after", [
-    ("a=b; Domain=backend.internal; Path=/inner/", "a=b; Domain=www.example; Path=/app/"),
-    ("a=b; path=/inner/x; domain=backend.internal; Secure; HttpOnly; SameSite=Lax", "a=b; path=/app/x; domain=www.example; Secure; HttpOnly; SameSite=Lax"),
-    ("a=b; Path=/other", "a=b; Path=/other"), ("a=b; Domain=elsewhere.example", "a=b; Domain=elsewhere.example"), ("a=b", "a=b"),
-    ("path=/inner/; Path=/inner/", "path=/inner/; Path=/app/"),
-])
+@pytest.mark.parametrize(
+    "before,after",
+    [
+        ("a=b; Domain=backend.internal; Path=/inner/", "a=b; Domain=www.example; Path=/app/"),
+        (
+            "a=b; path=/inner/x; domain=backend.internal; Secure; HttpOnly; SameSite=Lax",
+            "a=b; path=/app/x; domain=www.example; Secure; HttpOnly; SameSite=Lax",
+        ),
+        ("a=b; Path=/other", "a=b; Path=/other"),
+        ("a=b; Domain=elsewhere.example", "a=b; Domain=elsewhere.example"),
+        ("a=b", "a=b"),
+        ("path=/inner/; Path=/inner/", "path=/inner/; Path=/app/"),
+    ],
+)
 def test_reverse_cookie(httpd, before, after):
     assert answered(httpd, [["Set-Cookie", before]], "/app/x").all("Set-Cookie") == [after]
 
@@ -244,13 +331,17 @@ def test_reverse_of_every_cookie(httpd):
     assert answered(httpd, lines, "/app/x").all("Set-Cookie") == [f"c{number}=1; Path=/app/" for number in range(3)]
 
 
-# --- Via ------------------------------------------------------------------------------------------------------------------------
+# --- Via --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode,request_via,response_via", [
-    ("Off", ["1.0 before"], ["1.1 behind"]), ("Block", [], []),
-    ("On", ["1.0 before, 1.1 localhost"], ["1.1 behind, 1.1 localhost"]),
-])
+@pytest.mark.parametrize(
+    "mode,request_via,response_via",
+    [
+        ("Off", ["1.0 before"], ["1.1 behind"]),
+        ("Block", [], []),
+        ("On", ["1.0 before, 1.1 localhost"], ["1.1 behind, 1.1 localhost"]),
+    ],
+)
 def test_via(sandbox, mode, request_via, response_via):
     backend = sandbox.scripted("via", lambda exchange: exchange.respond(fields=[("Via", "1.1 behind")]))
     httpd = sandbox.httpd(f"UDSVia {mode}\nUDSRoute / unix:{backend.address}|http://localhost/")
@@ -272,7 +363,7 @@ def test_via_is_off_by_default(httpd, backend):
     assert not request.has("Via") and not answered(httpd, []).has("Via")
 
 
-# --- what a request can log ------------------------------------------------------------------------------------------------------
+# --- what a request can log -------------------------------------------------------------------------------------------
 
 
 VARIABLES = ["MEMBER", "ATTEMPTS", "QUEUE_US", "CONNECT_US", "TTFB_US", "TOTAL_US", "PARKED"]
@@ -329,6 +420,7 @@ def test_log_environment_of_a_second_attempt(sandbox):
             exchange.close()
         else:
             exchange.respond()
+
     backend = sandbox.scripted("log", behave)
     httpd = log_httpd(sandbox, backend.address)
     with Client(httpd.port) as client:
@@ -346,7 +438,11 @@ def test_log_environment_of_a_wait_for_a_turn(sandbox):
 
     backend = sandbox.scripted("log", behave)
     form = " ".join(f"%{{UDSROUTE_{name}}}e" for name in VARIABLES)
-    httpd = sandbox.httpd(f"UDSRoute / unix:{backend.address}|http://localhost/ max=1 acquire=20s", access_log=form, mpm=udr_environment.threaded_mpm())
+    httpd = sandbox.httpd(
+        f"UDSRoute / unix:{backend.address}|http://localhost/ max=1 acquire=20s",
+        access_log=form,
+        mpm=udr_environment.threaded_mpm(),
+    )
     with Client(httpd.port) as first, Client(httpd.port) as second:
         first.send_request("GET", "/x")
         backend.wait_for_requests(1)
@@ -363,7 +459,9 @@ def test_trace_tells_the_story_of_a_request(sandbox):
     backend = sandbox.scripted("trace")
     httpd = sandbox.httpd(f"UDSRoute / unix:{backend.address}|http://localhost/", udsroute_log_level="trace5")
     with Client(httpd.port) as client:
-        assert client.fetch("/x").status == client.fetch("/x").status == 200  # on a new connection, and on one of the pool
+        assert (
+            client.fetch("/x").status == client.fetch("/x").status == 200
+        )  # on a new connection, and on one of the pool
     httpd.log.expect(r"\[udsroute:trace\d\].*release", times=2)
     story = "\n".join(line.raw for line in httpd.log.lines() if line.level.startswith("trace"))
     for step in ("route", "pick", "pool", "connect", "head", "relay", "release"):

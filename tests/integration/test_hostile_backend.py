@@ -75,14 +75,28 @@ STATUS_LINES = [
 ]
 
 FRAMING = [
-    Case("te-and-cl", head(b"Transfer-Encoding: chunked", b"Content-Length: 6"), "both Transfer-Encoding and Content-Length"),
-    Case("cl-and-te", head(b"Content-Length: 6", b"Transfer-Encoding: chunked"), "both Transfer-Encoding and Content-Length"),
-    Case("cl-and-te-apart", head(b"Content-Length: 6", b"X-A: b", b"transfer-encoding:chunked"),
-         "both Transfer-Encoding and Content-Length"),
+    Case(
+        "te-and-cl",
+        head(b"Transfer-Encoding: chunked", b"Content-Length: 6"),
+        "both Transfer-Encoding and Content-Length",
+    ),
+    Case(
+        "cl-and-te",
+        head(b"Content-Length: 6", b"Transfer-Encoding: chunked"),
+        "both Transfer-Encoding and Content-Length",
+    ),
+    Case(
+        "cl-and-te-apart",
+        head(b"Content-Length: 6", b"X-A: b", b"transfer-encoding:chunked"),
+        "both Transfer-Encoding and Content-Length",
+    ),
     Case("two-lengths", head(b"Content-Length: 6", b"Content-Length: 5"), "differing Content-Lengths"),
     Case("two-lengths-in-a-list", head(b"Content-Length: 6, 5"), "differing Content-Lengths"),
-    Case("three-lengths", head(b"Content-Length: 6", b"Content-Length: 6", b"Content-Length: 7"),
-         "differing Content-Lengths"),
+    Case(
+        "three-lengths",
+        head(b"Content-Length: 6", b"Content-Length: 6", b"Content-Length: 7"),
+        "differing Content-Lengths",
+    ),
     Case("length-with-space", head(b"Content-Length: 6 6"), LENGTH),
     Case("length-negative", head(b"Content-Length: -6"), LENGTH),
     Case("length-with-plus", head(b"Content-Length: +6"), LENGTH),
@@ -148,11 +162,15 @@ INTERIM = [
     Case("interim-with-bare-cr", head(b"X: a\rb", status=b"HTTP/1.1 103 Early Hints", body=GOOD), "bare CR"),
     Case("interim-with-nul", head(b"Link: \0", status=b"HTTP/1.1 103 Early Hints", body=GOOD), "NUL"),
     Case("interim-with-length", head(b"Content-Length: 6", status=b"HTTP/1.1 100 Continue", body=GOOD), LENGTH),
-    Case("interim-with-coding", head(b"Transfer-Encoding: chunked", status=b"HTTP/1.1 102 Processing", body=GOOD), CODING),
+    Case(
+        "interim-with-coding", head(b"Transfer-Encoding: chunked", status=b"HTTP/1.1 102 Processing", body=GOOD), CODING
+    ),
     Case("interim-then-garbage", b"HTTP/1.1 100 Continue\r\n\r\nGARBAGE\r\n\r\n", STATUS_LINE),
-    Case("switch-nobody-asked-for",
-         head(b"Upgrade: websocket", b"Connection: Upgrade", status=b"HTTP/1.1 101 Switching Protocols"),
-         "101|upgrade|switch"),
+    Case(
+        "switch-nobody-asked-for",
+        head(b"Upgrade: websocket", b"Connection: Upgrade", status=b"HTTP/1.1 101 Switching Protocols"),
+        "101|upgrade|switch",
+    ),
 ]
 
 OTHER_PROTOCOLS = [
@@ -167,7 +185,8 @@ OTHER_PROTOCOLS = [
 ]
 
 CHUNKS = [
-    Case(name, chunked(body), words, True) for name, body, words in (
+    Case(name, chunked(body), words, True)
+    for name, body, words in (
         ("chunk-size-letters", b"xyz\r\nhello\r\n0\r\n\r\n", CHUNK),
         ("chunk-size-negative", b"-5\r\nhello\r\n0\r\n\r\n", CHUNK),
         ("chunk-size-plus", b"+5\r\nhello\r\n0\r\n\r\n", CHUNK),
@@ -208,8 +227,10 @@ CHUNKS = [
 
 CASES = STATUS_LINES + FRAMING + FIELDS + INTERIM + OTHER_PROTOCOLS + CHUNKS
 
-CUT_CHUNKED = (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n"
-               b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nX-T: 1\r\n\r\n")
+CUT_CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n"
+    b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nX-T: 1\r\n\r\n"
+)
 CUT_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nX-A: b\r\n\r\nhello world"
 CUT_AFTER_INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -235,7 +256,7 @@ class HostileBackend:
             exchange.respond(body=path)
             return
         data, bytewise, close = self.planted[path]
-        for piece in ([data[at:at + 1] for at in range(len(data))] if bytewise else [data]):
+        for piece in [data[at : at + 1] for at in range(len(data))] if bytewise else [data]:
             exchange.send(piece)
         if close:
             exchange.close()
@@ -311,8 +332,11 @@ def check_malformed(httpd, backend, case, bytewise=False):
     assert backend.seen.count(path) == 1, "the request was sent again"
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name in ("te-and-cl", "nul-in-value", "obs-fold")],
-                         ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case.name in ("te-and-cl", "nul-in-value", "obs-fold")],
+    ids=lambda case: case.name,
+)
 def test_malformed_response_to_head(httpd, backend, case):
     path = new_path("bad")
     backend.plant(path, case.data)
@@ -325,8 +349,10 @@ def test_malformed_response_to_head(httpd, backend, case):
 
 def cut(good):
     """The response cut off before each of its bytes."""
-    return [pytest.param(good[:offset], good.index(b"\r\n\r\n") + 4 <= offset, id=str(offset))
-            for offset in range(len(good))]
+    return [
+        pytest.param(good[:offset], good.index(b"\r\n\r\n") + 4 <= offset, id=str(offset))
+        for offset in range(len(good))
+    ]
 
 
 def check_cut(httpd, backend, data, head_passed):
@@ -375,12 +401,14 @@ def test_good_response_byte_by_byte(httpd, backend, good):
 
 def test_reset_within_a_body_that_ends_with_the_connection(sandbox):
     """Only an orderly close ends such a body. A reset must not look like its end."""
+
     def behave(exchange):
         exchange.send(b"HTTP/1.0 200 OK\r\n\r\nhello")
         # Closing with the request's body unread is a reset to the other end (unix(7): ECONNRESET).
         exchange.ended = True
         exchange.connection.sock.close()
         exchange.connection.closed.set()
+
     backend = sandbox.scripted("reset", behave, read_bodies=False)
     httpd = sandbox.httpd(f"UDSRoute / unix:{backend.address}|http://localhost/")
     response = fetch(httpd.port, "/x", "POST", body=b"x" * 100000)
@@ -393,15 +421,22 @@ def test_reset_within_a_body_that_ends_with_the_connection(sandbox):
 
 COMPLETE = [
     pytest.param("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok", id="length"),
-    pytest.param("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok", id="chunked"),
+    pytest.param(
+        "GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok", id="chunked"
+    ),
     pytest.param("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"", id="empty"),
     pytest.param("GET", b"HTTP/1.1 204 No Content\r\n\r\n", b"", id="204"),
     pytest.param("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"", id="304"),
     pytest.param("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", b"", id="head"),
 ]
-EXTRA = [pytest.param(b"POISON", id="garbage"), pytest.param(b"\r\n", id="crlf"), pytest.param(b"P", id="one-byte"),
-         pytest.param(GOOD, id="response"), pytest.param(GOOD * 3, id="responses"),
-         pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", id="interim")]
+EXTRA = [
+    pytest.param(b"POISON", id="garbage"),
+    pytest.param(b"\r\n", id="crlf"),
+    pytest.param(b"P", id="one-byte"),
+    pytest.param(GOOD, id="response"),
+    pytest.param(GOOD * 3, id="responses"),
+    pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", id="interim"),
+]
 
 
 @pytest.mark.parametrize("extra", EXTRA)
@@ -439,27 +474,47 @@ def test_bytes_that_come_while_the_connection_is_idle(sandbox, extra):
     httpd.log.allow(r"UDR\d{4}.*idle")
 
 
-# --- what is odd but can be read one way only --------------------------------------------------------------------------
+# --- what is odd but can be read one way only -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("data,body", [
-    pytest.param(b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok", b"ok", id="empty-reason"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", b"ok", id="same-length-twice"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH:2\r\n\r\nok", b"ok", id="capitals-no-space"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length:\t 2 \t\r\n\r\nok", b"ok", id="spaces-around-value"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok", id="chunked-capitals"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0002\r\nok\r\n000\r\n\r\n", b"ok", id="leading-zeros"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a;b=\"c\"\r\nok\r\n0;x\r\n\r\n", b"ok", id="extension"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nX-Empty:\r\nContent-Length: 2\r\n\r\nok", b"ok", id="empty-value"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nX-Latin: \xe4\xf6\r\nContent-Length: 2\r\n\r\nok", b"ok", id="obs-text"),
-    pytest.param(b"HTTP/1.1 200 \xe4\r\nContent-Length: 2\r\n\r\nok", b"ok", id="obs-text-reason"),
-    pytest.param(b"HTTP/1.0 200 OK\r\n\r\nok", b"ok", id="http-1.0-until-close"),
-    pytest.param(b"HTTP/1.1 200 OK\r\n\r\nok", b"ok", id="http-1.1-until-close"),
-    pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok", id="http-1.0-with-length"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nX-A: " + b"b" * (LIMIT - 5) + b"\r\nContent-Length: 2\r\n\r\nok", b"ok", id="longest-line"),
-    pytest.param(head(*[b"X-%d: " % n + b"b" * 1000 for n in range(120)], b"Content-Length: 2", body=b"ok"), b"ok",
-                 id="large-head"),
-])
+@pytest.mark.parametrize(
+    "data,body",
+    [
+        pytest.param(b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok", b"ok", id="empty-reason"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", b"ok", id="same-length-twice"
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH:2\r\n\r\nok", b"ok", id="capitals-no-space"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length:\t 2 \t\r\n\r\nok", b"ok", id="spaces-around-value"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok", id="chunked-capitals"
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0002\r\nok\r\n000\r\n\r\n", b"ok", id="leading-zeros"
+        ),
+        pytest.param(
+            b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a;b="c"\r\nok\r\n0;x\r\n\r\n',
+            b"ok",
+            id="extension",
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Empty:\r\nContent-Length: 2\r\n\r\nok", b"ok", id="empty-value"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Latin: \xe4\xf6\r\nContent-Length: 2\r\n\r\nok", b"ok", id="obs-text"),
+        pytest.param(b"HTTP/1.1 200 \xe4\r\nContent-Length: 2\r\n\r\nok", b"ok", id="obs-text-reason"),
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\nok", b"ok", id="http-1.0-until-close"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\nok", b"ok", id="http-1.1-until-close"),
+        pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok", id="http-1.0-with-length"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nX-A: " + b"b" * (LIMIT - 5) + b"\r\nContent-Length: 2\r\n\r\nok",
+            b"ok",
+            id="longest-line",
+        ),
+        pytest.param(
+            head(*[b"X-%d: " % n + b"b" * 1000 for n in range(120)], b"Content-Length: 2", body=b"ok"),
+            b"ok",
+            id="large-head",
+        ),
+    ],
+)
 def test_odd_but_clear_response_passes(httpd, backend, data, body):
     path = new_path("odd")
     backend.plant(path, data, close=True)
@@ -470,15 +525,21 @@ def test_odd_but_clear_response_passes(httpd, backend, data, body):
         assert_unharmed(httpd, client)
 
 
-@pytest.mark.parametrize("data", [
-    pytest.param(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", id="bare-lf"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\nok", id="one-bare-lf"),
-    pytest.param(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", id="no-space-behind-status"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", id="same-length-in-a-list"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 02\r\n\r\nok", id="length-leading-zero"),
-    pytest.param(b"HTTP/1.9 200 OK\r\nContent-Length: 2\r\n\r\nok", id="later-minor-version"),
-    pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 ;a=b\r\nok\r\n0\r\n\r\n", id="space-before-extension"),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", id="bare-lf"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\nok", id="one-bare-lf"),
+        pytest.param(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", id="no-space-behind-status"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", id="same-length-in-a-list"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 02\r\n\r\nok", id="length-leading-zero"),
+        pytest.param(b"HTTP/1.9 200 OK\r\nContent-Length: 2\r\n\r\nok", id="later-minor-version"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 ;a=b\r\nok\r\n0\r\n\r\n",
+            id="space-before-extension",
+        ),
+    ],
+)
 def test_response_that_may_be_taken_or_left(httpd, backend, data):
     """The RFC leaves it to the recipient. Taken, it comes out clean: the test's client is strict."""
     path = new_path("odd")
@@ -490,7 +551,9 @@ def test_response_that_may_be_taken_or_left(httpd, backend, data):
         assert_unharmed(httpd, client)
 
 
-@pytest.mark.parametrize("field", ["Content-Length: 99", "Transfer-Encoding: chunked", "Host: evil", "Connection: close"])
+@pytest.mark.parametrize(
+    "field", ["Content-Length: 99", "Transfer-Encoding: chunked", "Host: evil", "Connection: close"]
+)
 def test_trailer_that_must_not_be_one(httpd, backend, field):
     """Framing, routing and the connection don't belong into trailers (RFC 9110, 6.5.1) and are not passed on there."""
     name = field.partition(":")[0]
@@ -504,7 +567,9 @@ def test_trailer_that_must_not_be_one(httpd, backend, field):
     httpd.log.allow(r"UDR\d{4}.*trailer")
 
 
-@pytest.mark.parametrize("field", ["Set-Cookie: a=b", "Content-Type: text/evil", "Location: /evil", "Content-Encoding: gzip"])
+@pytest.mark.parametrize(
+    "field", ["Set-Cookie: a=b", "Content-Type: text/evil", "Location: /evil", "Content-Encoding: gzip"]
+)
 def test_trailer_does_not_become_a_header(httpd, backend, field):
     """RFC 9110, 6.5.1: a recipient must not merge trailers into the header section."""
     name = field.partition(":")[0]
@@ -533,6 +598,7 @@ def test_field_limit_is_the_parameter(sandbox):
 
 def test_head_that_drips_is_ended_by_the_timeout(sandbox):
     """A byte now and then is no silence, but an endless head is ended by its limit, and silence by the timeout."""
+
     def behave(exchange):
         exchange.send(b"HTTP/1.1 200 OK\r\nX-A: ")
         exchange.peer_closed(20)

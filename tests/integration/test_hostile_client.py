@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client that sends what it should not.
 
-httpd itself refuses most of it. Whatever it lets through, in its strict mode or with `HttpProtocolOptions Unsafe`, has to
-reach the backend so that it can be read in one way only. The backend here reads with the strict parser of udr_wire and
-remembers what that refuses."""
+httpd itself refuses most of it. Whatever it lets through, in its strict mode or with `HttpProtocolOptions Unsafe`, has
+to reach the backend so that it can be read in one way only. The backend here reads with the strict parser of udr_wire
+and remembers what that refuses."""
 import re
 
 import pytest
@@ -33,6 +33,7 @@ LimitRequestFieldSize 8190
 def backend(module_sandbox):
     def answer(exchange):
         exchange.respond(body=exchange.request.target, fields=[("X-From-Backend", "1")])
+
     return module_sandbox.scripted("recorder", answer, tolerant=True)
 
 
@@ -110,11 +111,26 @@ SMUGGLING = [
     ("te-chunked-x", request_with(b"Transfer-Encoding: chunked-x", body=CHUNKED_BODY + SMUGGLED)),
     ("te-gzip-chunked", request_with(b"Transfer-Encoding: gzip, chunked", body=CHUNKED_BODY + SMUGGLED)),
     ("te-chunked-gzip", request_with(b"Transfer-Encoding: chunked, gzip", body=CHUNKED_BODY + SMUGGLED)),
-    ("te-twice", request_with(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=CHUNKED_BODY + SMUGGLED)),
-    ("te-chunked-identity", request_with(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity", body=CHUNKED_BODY + SMUGGLED)),
-    ("te-identity-chunked", request_with(b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked", body=CHUNKED_BODY + SMUGGLED)),
-    ("te-identity-and-cl", request_with(b"Transfer-Encoding: identity", b"Content-Length: 5", body=b"hello" + SMUGGLED)),
-    ("te-space-before-colon", request_with(b"Transfer-Encoding : chunked", b"Content-Length: 5", body=b"hello" + SMUGGLED)),
+    (
+        "te-twice",
+        request_with(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=CHUNKED_BODY + SMUGGLED),
+    ),
+    (
+        "te-chunked-identity",
+        request_with(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity", body=CHUNKED_BODY + SMUGGLED),
+    ),
+    (
+        "te-identity-chunked",
+        request_with(b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked", body=CHUNKED_BODY + SMUGGLED),
+    ),
+    (
+        "te-identity-and-cl",
+        request_with(b"Transfer-Encoding: identity", b"Content-Length: 5", body=b"hello" + SMUGGLED),
+    ),
+    (
+        "te-space-before-colon",
+        request_with(b"Transfer-Encoding : chunked", b"Content-Length: 5", body=b"hello" + SMUGGLED),
+    ),
     ("cl-space-before-colon", request_with(b"Content-Length : 5", body=b"hello" + SMUGGLED)),
     ("te-tab-before-colon", request_with(b"Transfer-Encoding\t: chunked", body=CHUNKED_BODY + SMUGGLED)),
     ("te-vertical-tab", request_with(b"Transfer-Encoding: \x0bchunked", body=CHUNKED_BODY + SMUGGLED)),
@@ -122,20 +138,62 @@ SMUGGLING = [
     ("te-quoted", request_with(b'Transfer-Encoding: "chunked"', body=CHUNKED_BODY + SMUGGLED)),
     ("te-capitals", request_with(b"TRANSFER-ENCODING: CHUNKED", body=CHUNKED_BODY + SMUGGLED)),
     ("te-folded", request_with(b"Transfer-Encoding:", b" chunked", body=CHUNKED_BODY + SMUGGLED)),
-    ("te-folded-into-another", request_with(b"X-A: b", b" Transfer-Encoding: chunked", b"Content-Length: 5", body=b"hello" + SMUGGLED)),
+    (
+        "te-folded-into-another",
+        request_with(b"X-A: b", b" Transfer-Encoding: chunked", b"Content-Length: 5", body=b"hello" + SMUGGLED),
+    ),
     ("cl-folded", request_with(b"Content-Length: 5", b" 0", body=b"hello" + SMUGGLED)),
-    ("te-in-http-1.0", request_with(b"Transfer-Encoding: chunked", line=b"POST /x HTTP/1.0", body=CHUNKED_BODY + SMUGGLED)),
-    ("te-and-cl-in-http-1.0", request_with(b"Transfer-Encoding: chunked", b"Content-Length: 5", line=b"POST /x HTTP/1.0", body=b"hello" + SMUGGLED)),
+    (
+        "te-in-http-1.0",
+        request_with(b"Transfer-Encoding: chunked", line=b"POST /x HTTP/1.0", body=CHUNKED_BODY + SMUGGLED),
+    ),
+    (
+        "te-and-cl-in-http-1.0",
+        request_with(
+            b"Transfer-Encoding: chunked", b"Content-Length: 5", line=b"POST /x HTTP/1.0", body=b"hello" + SMUGGLED
+        ),
+    ),
     ("get-with-body", request_with(b"Content-Length: %d" % len(SMUGGLED), line=b"GET /x HTTP/1.1", body=SMUGGLED)),
-    ("get-with-chunked-body", request_with(b"Transfer-Encoding: chunked", line=b"GET /x HTTP/1.1", body=b"%x\r\n" % len(SMUGGLED) + SMUGGLED + b"\r\n0\r\n\r\n")),
+    (
+        "get-with-chunked-body",
+        request_with(
+            b"Transfer-Encoding: chunked",
+            line=b"GET /x HTTP/1.1",
+            body=b"%x\r\n" % len(SMUGGLED) + SMUGGLED + b"\r\n0\r\n\r\n",
+        ),
+    ),
     ("head-with-body", request_with(b"Content-Length: %d" % len(SMUGGLED), line=b"HEAD /x HTTP/1.1", body=SMUGGLED)),
-    ("connection-names-length", request_with(b"Content-Length: %d" % len(SMUGGLED), b"Connection: Content-Length", body=SMUGGLED)),
-    ("connection-names-coding", request_with(b"Transfer-Encoding: chunked", b"Connection: Transfer-Encoding", body=CHUNKED_BODY + SMUGGLED)),
+    (
+        "connection-names-length",
+        request_with(b"Content-Length: %d" % len(SMUGGLED), b"Connection: Content-Length", body=SMUGGLED),
+    ),
+    (
+        "connection-names-coding",
+        request_with(b"Transfer-Encoding: chunked", b"Connection: Transfer-Encoding", body=CHUNKED_BODY + SMUGGLED),
+    ),
     ("connection-names-host", request_with(b"Connection: Host", body=b"")),
-    ("connection-names-everything", request_with(b"Connection: host, content-length, x-forwarded-for, cookie, authorization", b"Content-Length: 5", body=b"hello")),
-    ("bare-lf-line-ends", b"POST /x HTTP/1.1\nHost: localhost\nContent-Length: 5\nConnection: close\n\nhello" + SMUGGLED),
-    ("bare-lf-in-head", b"POST /x HTTP/1.1\r\nHost: localhost\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + CHUNKED_BODY + SMUGGLED),
-    ("bare-cr-in-value", request_with(b"X-A: b\rTransfer-Encoding: chunked", b"Content-Length: 5", body=b"hello" + SMUGGLED)),
+    (
+        "connection-names-everything",
+        request_with(
+            b"Connection: host, content-length, x-forwarded-for, cookie, authorization",
+            b"Content-Length: 5",
+            body=b"hello",
+        ),
+    ),
+    (
+        "bare-lf-line-ends",
+        b"POST /x HTTP/1.1\nHost: localhost\nContent-Length: 5\nConnection: close\n\nhello" + SMUGGLED,
+    ),
+    (
+        "bare-lf-in-head",
+        b"POST /x HTTP/1.1\r\nHost: localhost\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        + CHUNKED_BODY
+        + SMUGGLED,
+    ),
+    (
+        "bare-cr-in-value",
+        request_with(b"X-A: b\rTransfer-Encoding: chunked", b"Content-Length: 5", body=b"hello" + SMUGGLED),
+    ),
     ("bare-cr-line-ends", b"POST /x HTTP/1.1\rHost: localhost\rContent-Length: 5\r\rhello" + SMUGGLED),
 ]
 
@@ -174,47 +232,96 @@ CHUNK_SHAPES = [
 ]
 
 FIELD_SHAPES = [
-    ("nul-in-value", b"X-A: b\0c"), ("nul-in-name", b"X\0A: b"), ("control-character", b"X-A: b\x01c\x7f"),
-    ("vertical-tab", b"X-A: b\x0bc\x0cd"), ("eight-bit", b"X-A: \x80\xff"), ("empty-name", b": b"), ("no-colon", b"Nonsense"),
-    ("space-before-colon", b"X-A : b"), ("folded", b"X-A: b\r\n c"), ("folded-tab", b"X-A: b\r\n\tHost: evil"),
-    ("folded-crlf", b"X-A: b\r\n \r\n c"), ("bare-cr", b"X-A: b\rc"), ("bare-lf", b"X-A: b\nX-B: c"),
-    ("illegal-name", b"X(A): b"), ("quoted-name", b'"X-A": b'), ("second-host", b"Host: evil.example"),
-    ("proxy", b"Proxy: http://evil.example:8080"), ("proxy-capitals", b"PROXY: http://evil.example:8080"),
-    ("te-gzip", b"TE: gzip, trailers;q=0.5"), ("upgrade", b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__"),
-    ("upgrade-unknown", b"Upgrade: evil/1.0"), ("keep-alive", b"Keep-Alive: timeout=5"),
-    ("proxy-connection", b"Proxy-Connection: keep-alive"), ("proxy-authorization", b"Proxy-Authorization: Basic eDp5"),
-    ("trailer", b"Trailer: Content-Length"), ("underscore", b"Content_Length: 5\r\nTransfer_Encoding: chunked"),
-    ("long-value", b"X-A: " + b"b" * 8000), ("too-long-value", b"X-A: " + b"b" * 9000),
+    ("nul-in-value", b"X-A: b\0c"),
+    ("nul-in-name", b"X\0A: b"),
+    ("control-character", b"X-A: b\x01c\x7f"),
+    ("vertical-tab", b"X-A: b\x0bc\x0cd"),
+    ("eight-bit", b"X-A: \x80\xff"),
+    ("empty-name", b": b"),
+    ("no-colon", b"Nonsense"),
+    ("space-before-colon", b"X-A : b"),
+    ("folded", b"X-A: b\r\n c"),
+    ("folded-tab", b"X-A: b\r\n\tHost: evil"),
+    ("folded-crlf", b"X-A: b\r\n \r\n c"),
+    ("bare-cr", b"X-A: b\rc"),
+    ("bare-lf", b"X-A: b\nX-B: c"),
+    ("illegal-name", b"X(A): b"),
+    ("quoted-name", b'"X-A": b'),
+    ("second-host", b"Host: evil.example"),
+    ("proxy", b"Proxy: http://evil.example:8080"),
+    ("proxy-capitals", b"PROXY: http://evil.example:8080"),
+    ("te-gzip", b"TE: gzip, trailers;q=0.5"),
+    ("upgrade", b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__"),
+    ("upgrade-unknown", b"Upgrade: evil/1.0"),
+    ("keep-alive", b"Keep-Alive: timeout=5"),
+    ("proxy-connection", b"Proxy-Connection: keep-alive"),
+    ("proxy-authorization", b"Proxy-Authorization: Basic eDp5"),
+    ("trailer", b"Trailer: Content-Length"),
+    ("underscore", b"Content_Length: 5\r\nTransfer_Encoding: chunked"),
+    ("long-value", b"X-A: " + b"b" * 8000),
+    ("too-long-value", b"X-A: " + b"b" * 9000),
     ("many", b"\r\n".join(b"X-%d: y" % number for number in range(90))),
     ("too-many", b"\r\n".join(b"X-%d: y" % number for number in range(200))),
-    ("expect-unknown", b"Expect: magic"), ("expect-twice", b"Expect: 100-continue\r\nExpect: 100-continue"),
-    ("connection-odd", b"Connection: ,,, , close, \"x\", x-a;q=1\r\nX-A: b"),
+    ("expect-unknown", b"Expect: magic"),
+    ("expect-twice", b"Expect: 100-continue\r\nExpect: 100-continue"),
+    ("connection-odd", b'Connection: ,,, , close, "x", x-a;q=1\r\nX-A: b'),
 ]
 
 REQUEST_LINES = [
-    ("absolute-form", b"GET http://localhost/x HTTP/1.1"), ("absolute-form-other-host", b"GET http://evil.example/x HTTP/1.1"),
-    ("absolute-form-user", b"GET http://user:pass@localhost/x HTTP/1.1"), ("absolute-form-https", b"GET https://localhost/x HTTP/1.1"),
+    ("absolute-form", b"GET http://localhost/x HTTP/1.1"),
+    ("absolute-form-other-host", b"GET http://evil.example/x HTTP/1.1"),
+    ("absolute-form-user", b"GET http://user:pass@localhost/x HTTP/1.1"),
+    ("absolute-form-https", b"GET https://localhost/x HTTP/1.1"),
     ("absolute-form-unix", b"GET unix:/run/evil.sock|http://localhost/x HTTP/1.1"),
     ("path-that-looks-like-a-target", b"GET /unix:/run/evil.sock|http://localhost/x HTTP/1.1"),
-    ("authority-form", b"CONNECT localhost:80 HTTP/1.1"), ("asterisk-form", b"OPTIONS * HTTP/1.1"), ("trace", b"TRACE /x HTTP/1.1"),
-    ("no-slash", b"GET x HTTP/1.1"), ("two-slashes", b"GET //evil.example/x HTTP/1.1"), ("fragment", b"GET /x#y HTTP/1.1"),
-    ("two-spaces", b"GET  /x  HTTP/1.1"), ("tab", b"GET\t/x\tHTTP/1.1"), ("space-in-path", b"GET /x y HTTP/1.1"),
-    ("space-and-version-in-path", b"GET /x HTTP/1.1 HTTP/1.1"), ("http-0.9", b"GET /x"), ("http-2", b"GET /x HTTP/2.0"),
-    ("http-1.2", b"GET /x HTTP/1.2"), ("lower-case-version", b"GET /x http/1.1"), ("unknown-method", b"BREW /x HTTP/1.1"),
-    ("odd-method", b"G@T /x HTTP/1.1"), ("lower-case-method", b"get /x HTTP/1.1"), ("long-method", b"X" * 200 + b" /x HTTP/1.1"),
-    ("nul-in-path", b"GET /x\0y HTTP/1.1"), ("control-in-path", b"GET /x\x01y HTTP/1.1"), ("delete-in-path", b"GET /x\x7fy HTTP/1.1"),
-    ("eight-bit-path", b"GET /x\xe4y HTTP/1.1"), ("bare-cr-in-path", b"GET /x\ry HTTP/1.1"), ("bare-lf-in-path", b"GET /x\nEvil: y HTTP/1.1"),
-    ("nul-in-query", b"GET /x?a\0b HTTP/1.1"), ("control-in-query", b"GET /x?a\x01b HTTP/1.1"), ("eight-bit-query", b"GET /x?\xe4 HTTP/1.1"),
-    ("space-in-query", b"GET /x?a b HTTP/1.1"), ("version-in-query", b"GET /x?a HTTP/1.1\\r\\nEvil: y HTTP/1.1"),
-    ("crlf-encoded", b"GET /x%0d%0aEvil:%20yes HTTP/1.1"), ("crlf-encoded-twice", b"GET /x%250d%250aEvil: HTTP/1.1"),
+    ("authority-form", b"CONNECT localhost:80 HTTP/1.1"),
+    ("asterisk-form", b"OPTIONS * HTTP/1.1"),
+    ("trace", b"TRACE /x HTTP/1.1"),
+    ("no-slash", b"GET x HTTP/1.1"),
+    ("two-slashes", b"GET //evil.example/x HTTP/1.1"),
+    ("fragment", b"GET /x#y HTTP/1.1"),
+    ("two-spaces", b"GET  /x  HTTP/1.1"),
+    ("tab", b"GET\t/x\tHTTP/1.1"),
+    ("space-in-path", b"GET /x y HTTP/1.1"),
+    ("space-and-version-in-path", b"GET /x HTTP/1.1 HTTP/1.1"),
+    ("http-0.9", b"GET /x"),
+    ("http-2", b"GET /x HTTP/2.0"),
+    ("http-1.2", b"GET /x HTTP/1.2"),
+    ("lower-case-version", b"GET /x http/1.1"),
+    ("unknown-method", b"BREW /x HTTP/1.1"),
+    ("odd-method", b"G@T /x HTTP/1.1"),
+    ("lower-case-method", b"get /x HTTP/1.1"),
+    ("long-method", b"X" * 200 + b" /x HTTP/1.1"),
+    ("nul-in-path", b"GET /x\0y HTTP/1.1"),
+    ("control-in-path", b"GET /x\x01y HTTP/1.1"),
+    ("delete-in-path", b"GET /x\x7fy HTTP/1.1"),
+    ("eight-bit-path", b"GET /x\xe4y HTTP/1.1"),
+    ("bare-cr-in-path", b"GET /x\ry HTTP/1.1"),
+    ("bare-lf-in-path", b"GET /x\nEvil: y HTTP/1.1"),
+    ("nul-in-query", b"GET /x?a\0b HTTP/1.1"),
+    ("control-in-query", b"GET /x?a\x01b HTTP/1.1"),
+    ("eight-bit-query", b"GET /x?\xe4 HTTP/1.1"),
+    ("space-in-query", b"GET /x?a b HTTP/1.1"),
+    ("version-in-query", b"GET /x?a HTTP/1.1\\r\\nEvil: y HTTP/1.1"),
+    ("crlf-encoded", b"GET /x%0d%0aEvil:%20yes HTTP/1.1"),
+    ("crlf-encoded-twice", b"GET /x%250d%250aEvil: HTTP/1.1"),
     ("request-encoded", b"GET /x%20HTTP/1.1%0d%0aHost:%20evil%0d%0a%0d%0aGET%20/smuggled HTTP/1.1"),
-    ("crlf-in-query", b"GET /x?a=%0d%0aEvil:%20yes HTTP/1.1"), ("nul-encoded", b"GET /x%00y HTTP/1.1"),
-    ("crlf-nocanon", b"GET /raw/%0d%0aEvil:%20yes HTTP/1.1"), ("eight-bit-nocanon", b"GET /raw/\xe4 HTTP/1.1"),
-    ("control-nocanon", b"GET /raw/\x01 HTTP/1.1"), ("space-nocanon", b"GET /raw/a b HTTP/1.1"),
-    ("crlf-match", b"GET /match/%0d%0aEvil:%20yes HTTP/1.1"), ("space-match", b"GET /match/a%20HTTP/1.1 HTTP/1.1"),
-    ("question-mark-match", b"GET /match/a%3fb%23c HTTP/1.1"), ("dollar-match", b"GET /match/$1${HOME} HTTP/1.1"),
-    ("slash-encoded", b"GET /x%2fy HTTP/1.1"), ("dots-encoded", b"GET /x/%2e%2e/%2e%2e/etc HTTP/1.1"), ("dots", b"GET /../../etc HTTP/1.1"),
-    ("percent-odd", b"GET /x%zz%u0041% HTTP/1.1"), ("long-path", b"GET /" + b"x" * 8000 + b" HTTP/1.1"), ("too-long-path", b"GET /" + b"x" * 9000 + b" HTTP/1.1"),
+    ("crlf-in-query", b"GET /x?a=%0d%0aEvil:%20yes HTTP/1.1"),
+    ("nul-encoded", b"GET /x%00y HTTP/1.1"),
+    ("crlf-nocanon", b"GET /raw/%0d%0aEvil:%20yes HTTP/1.1"),
+    ("eight-bit-nocanon", b"GET /raw/\xe4 HTTP/1.1"),
+    ("control-nocanon", b"GET /raw/\x01 HTTP/1.1"),
+    ("space-nocanon", b"GET /raw/a b HTTP/1.1"),
+    ("crlf-match", b"GET /match/%0d%0aEvil:%20yes HTTP/1.1"),
+    ("space-match", b"GET /match/a%20HTTP/1.1 HTTP/1.1"),
+    ("question-mark-match", b"GET /match/a%3fb%23c HTTP/1.1"),
+    ("dollar-match", b"GET /match/$1${HOME} HTTP/1.1"),
+    ("slash-encoded", b"GET /x%2fy HTTP/1.1"),
+    ("dots-encoded", b"GET /x/%2e%2e/%2e%2e/etc HTTP/1.1"),
+    ("dots", b"GET /../../etc HTTP/1.1"),
+    ("percent-odd", b"GET /x%zz%u0041% HTTP/1.1"),
+    ("long-path", b"GET /" + b"x" * 8000 + b" HTTP/1.1"),
+    ("too-long-path", b"GET /" + b"x" * 9000 + b" HTTP/1.1"),
 ]
 
 
@@ -239,7 +346,9 @@ def test_smuggling_on_a_connection_that_stays(httpd, backend, data):
 def test_chunks(httpd, backend, body):
     requests, answer = exchange_bytes(httpd, backend, request_with(b"Transfer-Encoding: chunked", body=body))
     assert all(request.body == b"hello" for request in requests if request.complete)
-    assert all(not request.trailer(name) for request in requests for name in ("Content-Length", "Transfer-Encoding", "Host"))
+    assert all(
+        not request.trailer(name) for request in requests for name in ("Content-Length", "Transfer-Encoding", "Host")
+    )
     assert answer
 
 
@@ -271,8 +380,20 @@ def test_request_lines_with_the_clients_host(httpd, backend, line):
         assert re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", request.get("Host")), request
 
 
-@pytest.mark.parametrize("host", [b"Host: a b", b"Host: localhost\r\nHost: keeps.test", b"Host:", b"Host: keeps.test:80x",
-                                  b"Host: keeps.test/evil", b"Host: user@keeps.test", b"Host: keeps.test\x01", b"Host: [::1", b""])
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"Host: a b",
+        b"Host: localhost\r\nHost: keeps.test",
+        b"Host:",
+        b"Host: keeps.test:80x",
+        b"Host: keeps.test/evil",
+        b"Host: user@keeps.test",
+        b"Host: keeps.test\x01",
+        b"Host: [::1",
+        b"",
+    ],
+)
 def test_odd_host(httpd, backend, host):
     data = b"GET /x HTTP/1.1\r\n" + host + (b"\r\n" if host else b"") + b"Connection: close\r\n\r\n"
     requests, _ = exchange_bytes(httpd, backend, data)
@@ -280,8 +401,24 @@ def test_odd_host(httpd, backend, host):
         assert re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", request.get("Host")), request
 
 
-@pytest.mark.parametrize("value", ["a b HTTP/1.1", "../../x", "a?b#c", "%0d%0aEvil: yes", "\xe4", "a%zz", "", "//evil.example", "http://evil/",
-                                   "a\tb", "${HOME}", "$1", "unix:/run/evil.sock|http://x"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a b HTTP/1.1",
+        "../../x",
+        "a?b#c",
+        "%0d%0aEvil: yes",
+        "\xe4",
+        "a%zz",
+        "",
+        "//evil.example",
+        "http://evil/",
+        "a\tb",
+        "${HOME}",
+        "$1",
+        "unix:/run/evil.sock|http://x",
+    ],
+)
 def test_interpolated_value(httpd, backend, value):
     """What a request puts into the path by way of a variable stays in the path."""
     data = request_with(b"X-Path: " + value.encode("latin-1"), line=b"GET /interpolated/end HTTP/1.1")
@@ -292,10 +429,15 @@ def test_interpolated_value(httpd, backend, value):
         assert not request.has("Evil")
 
 
-@pytest.mark.parametrize("name,forged,real", [
-    ("X-Forwarded-For", "203.0.113.9", "127.0.0.1"), ("X-Forwarded-Host", "evil.example", "localhost"),
-    ("X-Forwarded-Server", "evil.example", "localhost"), ("X-Forwarded-Proto", "https", "http"),
-])
+@pytest.mark.parametrize(
+    "name,forged,real",
+    [
+        ("X-Forwarded-For", "203.0.113.9", "127.0.0.1"),
+        ("X-Forwarded-Host", "evil.example", "localhost"),
+        ("X-Forwarded-Server", "evil.example", "localhost"),
+        ("X-Forwarded-Proto", "https", "http"),
+    ],
+)
 def test_forged_forwarding_fields(httpd, backend, name, forged, real):
     """A client may send such a field; the last value is httpd's own all the same."""
     backend.forget()
@@ -325,9 +467,11 @@ def test_pipelined_requests_are_answered_in_order(httpd, backend):
 
 def test_body_that_is_not_read_does_not_become_a_request(sandbox):
     """The backend answers before it has the body; the rest of the body is dropped, not read as the next request."""
+
     def behave(exchange):
         exchange.respond(413, b"no", fields=[("Connection", "close")])
         exchange.close()
+
     backend = sandbox.scripted("early", behave, read_bodies=False)
     httpd = sandbox.httpd(f"UDSRoute / unix:{backend.address}|http://localhost/")
     httpd.log.allow(r"UDR\d{4}")

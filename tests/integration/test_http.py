@@ -38,20 +38,24 @@ def stage(module_sandbox):
 
 @pytest.fixture(scope="module")
 def httpd(module_sandbox, stage):
-    return module_sandbox.httpd(f"UDSRoute /rev/ !\nUDSRoute / unix:{stage.server.address}|http://localhost/ timeout=20")
+    return module_sandbox.httpd(
+        f"UDSRoute /rev/ !\nUDSRoute / unix:{stage.server.address}|http://localhost/ timeout=20"
+    )
 
 
 def sending(data, close=False):
     """An act: reads the request's body, then sends these bytes."""
+
     def act(exchange):
         exchange.read_body()
         exchange.send(data)
         if close:
             exchange.close()
+
     return act
 
 
-# --- request bodies -----------------------------------------------------------------------------------------------------
+# --- request bodies ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, 100, 8191, 8192, 8193, 65535, 65536, 65537, 3000000])
@@ -106,7 +110,9 @@ def test_chunked_body_is_not_collected_first(httpd, stage):
 
     stage.play("/streamed", act)
     with Client(httpd.port) as client:
-        client.send(b"POST /streamed HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"x" * 1000))
+        client.send(
+            b"POST /streamed HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"x" * 1000)
+        )
         assert first.wait(10), "the first chunk was kept back"
         client.send(chunk(b"y" * 1000) + b"0\r\n\r\n")
         assert client.read_response().body == b"x" * 1000 + b"y" * 1000
@@ -124,7 +130,7 @@ def test_body_over_limitrequestbody(sandbox):
     assert not [request for request in backend.requests if request.complete and len(request.body) > 1000]
 
 
-# --- Expect: 100-continue --------------------------------------------------------------------------------------------------
+# --- Expect: 100-continue ---------------------------------------------------------------------------------------------
 
 
 EXPECTING = b"POST %s HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
@@ -136,6 +142,7 @@ def test_continue_of_the_backend_reaches_the_client_once(httpd, stage):
         exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         exchange.read_body()
         exchange.respond(body=exchange.request.body)
+
     stage.play("/continue", act)
     with Client(httpd.port) as client:
         client.send(EXPECTING % b"/continue")
@@ -196,9 +203,11 @@ def test_client_that_does_not_wait_for_continue(httpd, stage):
 
 def test_backend_that_knows_no_continue(httpd, stage):
     """It waits for the body in silence; so does the client, for a second at most, as RFC 9110 (10.1.1) allows it."""
+
     def act(exchange):
         exchange.read_body()
         exchange.respond(body=exchange.request.body)
+
     stage.play("/silent", act)
     with Client(httpd.port) as client:
         client.send(EXPECTING % b"/silent")
@@ -207,17 +216,26 @@ def test_backend_that_knows_no_continue(httpd, stage):
         assert client.read_response().body == b"hello"
 
 
-# --- interim responses -------------------------------------------------------------------------------------------------------
+# --- interim responses ------------------------------------------------------------------------------------------------
 
 
 def test_interim_responses_in_order(httpd, stage):
-    stage.play("/interim", sending(b"HTTP/1.1 102 Processing\r\n\r\n"
-                                   b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n"
-                                   b"HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\n"
-                                   b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+    stage.play(
+        "/interim",
+        sending(
+            b"HTTP/1.1 102 Processing\r\n\r\n"
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n"
+            b"HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        ),
+    )
     response = fetch(httpd.port, "/interim")
     assert response.body == b"ok"
-    assert [(interim.status, interim.get("Link")) for interim in response.interim] == [(102, None), (103, "</a>"), (103, "</b>")]
+    assert [(interim.status, interim.get("Link")) for interim in response.interim] == [
+        (102, None),
+        (103, "</a>"),
+        (103, "</b>"),
+    ]
     assert not any(interim.has("X-Hop") or interim.has("Connection") for interim in response.interim)
 
 
@@ -238,12 +256,14 @@ def test_interim_response_arrives_before_the_final_one(httpd, stage):
 
 
 def test_http_1_0_client_gets_no_interim_response(httpd, stage):
-    stage.play("/old", sending(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+    stage.play(
+        "/old", sending(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    )
     response = fetch(httpd.port, "/old", version="1.0")
     assert response.body == b"ok" and response.interim == []
 
 
-# --- response framing -----------------------------------------------------------------------------------------------------------
+# --- response framing -------------------------------------------------------------------------------------------------
 
 
 def test_unknown_length_becomes_chunks(httpd, stage):
@@ -260,8 +280,14 @@ def test_response_of_an_http_1_0_backend(httpd, stage):
     assert (response.body, response.version) == (b"old", "1.1")
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n",
-                                  b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+)
 def test_head(httpd, stage, head):
     """No body follows whatever the fields say; the length is the one a GET would have."""
     stage.play("/head", sending(head))
@@ -273,8 +299,14 @@ def test_head(httpd, stage, head):
         assert client.fetch("/x").status == 200
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n",
-                                  b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: \"a\"\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n",
+        b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n',
+        b'HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: "a"\r\n\r\n',
+    ],
+)
 def test_status_without_body(httpd, stage, head):
     stage.play("/bare", sending(head))
     with Client(httpd.port) as client:
@@ -283,7 +315,10 @@ def test_status_without_body(httpd, stage, head):
         assert client.fetch("/x").status == 200
 
 
-@pytest.mark.parametrize("status,reason", [(200, "Fine"), (299, "Odd"), (404, "Gone Fishing"), (418, "I'm a teapot"), (499, ""), (599, "End")])
+@pytest.mark.parametrize(
+    "status,reason",
+    [(200, "Fine"), (299, "Odd"), (404, "Gone Fishing"), (418, "I'm a teapot"), (499, ""), (599, "End")],
+)
 def test_status_and_reason_are_passed_on(httpd, stage, status, reason):
     stage.play("/status", sending(f"HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\n\r\n".encode()))
     response = fetch(httpd.port, "/status")
@@ -316,10 +351,12 @@ def test_response_to_a_closing_client_cut_off(httpd, stage):
 
 def test_response_before_the_body_is_sent(httpd, stage):
     """The backend answers while the client still sends: the answer is passed on at once and whole."""
+
     def act(exchange):
         exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"early "))
         exchange.read_body()
         exchange.send(chunk(exchange.request.body) + b"0\r\n\r\n")
+
     stage.play("/early", act)
     with Client(httpd.port) as client:
         client.send(b"POST /early HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhello")
@@ -356,10 +393,13 @@ def test_response_to_an_expectation_cut_off(httpd, stage):
     httpd.log.expect(r"UDR\d{4}.*closed")
 
 
-# --- trailers -------------------------------------------------------------------------------------------------------------------------
+# --- trailers ---------------------------------------------------------------------------------------------------------
 
 
-TRAILED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\nX-T: 2\r\nX-U: \xc3\xa4\r\n\r\n"
+TRAILED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
+    b"2\r\nok\r\n0\r\nX-T: 1\r\nX-T: 2\r\nX-U: \xc3\xa4\r\n\r\n"
+)
 
 
 def test_response_trailers(httpd, stage):
@@ -381,8 +421,10 @@ def test_trailers_do_not_disturb_an_http_1_0_client(httpd, stage):
 
 def test_request_trailers(httpd, stage):
     with Client(httpd.port) as client:
-        client.send(b"POST /x HTTP/1.1\r\nHost: localhost\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n"
-                    b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n")
+        client.send(
+            b"POST /x HTTP/1.1\r\nHost: localhost\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"
+        )
         assert client.read_response().body == b"hello"
     assert stage.last().trailers == [("X-Sum", "1")]
     assert not stage.last().has("X-Sum")
@@ -390,15 +432,21 @@ def test_request_trailers(httpd, stage):
 
 def test_request_trailers_are_no_headers(httpd, stage):
     with Client(httpd.port) as client:
-        client.send(b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-                    b"5\r\nhello\r\n0\r\nHost: evil\r\nContent-Length: 3\r\nX-Forwarded-For: 1.2.3.4\r\nProxy: evil\r\n\r\n")
+        client.send(
+            b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"5\r\nhello\r\n0\r\nHost: evil\r\nContent-Length: 3\r\nX-Forwarded-For: 1.2.3.4\r\nProxy: evil\r\n\r\n"
+        )
         assert client.read_response().body == b"hello"
     request = stage.last()
     assert request.get("Host") == "localhost" and request.get("X-Forwarded-For") == "127.0.0.1"
-    assert request.trailer("Host") is None and request.trailer("Content-Length") is None and request.trailer("Proxy") is None
+    assert (
+        request.trailer("Host") is None
+        and request.trailer("Content-Length") is None
+        and request.trailer("Proxy") is None
+    )
 
 
-# --- streaming --------------------------------------------------------------------------------------------------------------------
+# --- streaming --------------------------------------------------------------------------------------------------------
 
 
 def read_until(client, text):
@@ -408,12 +456,14 @@ def read_until(client, text):
 
 def stepwise(steps):
     """An act: sends the next event of a stream for each step that the test allows."""
+
     def act(exchange):
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for number, step in enumerate(steps):
             assert step.wait(20)
             exchange.send(chunk(b"data: %d\n\n" % number))
         exchange.send(b"0\r\n\r\n")
+
     return act
 
 
@@ -456,8 +506,10 @@ def test_pieces_of_a_body_of_known_length_are_passed_on_as_they_come(httpd, stag
         assert client.read_response().body == b"firstother"
 
 
-@pytest.mark.parametrize("parameter", ["flushpackets=on", "flushpackets=off", "flushpackets=auto flushwait=5", "iobuffersize=4K",
-                                       "iobuffersize=1M"])
+@pytest.mark.parametrize(
+    "parameter",
+    ["flushpackets=on", "flushpackets=off", "flushpackets=auto flushwait=5", "iobuffersize=4K", "iobuffersize=1M"],
+)
 def test_flushing_parameters_change_no_byte(sandbox, parameter):
     body = os.urandom(500000)
     backend = sandbox.scripted("flush", lambda exchange: exchange.respond(body=body))
@@ -473,7 +525,7 @@ def test_large_response_in_odd_pieces(httpd, stage):
         exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         position, size = 0, 1
         while position < len(body):
-            exchange.send(chunk(body[position:position + size]))
+            exchange.send(chunk(body[position : position + size]))
             position, size = position + size, size * 3 % 100003
         exchange.send(b"0\r\n\r\n")
 

@@ -42,8 +42,10 @@ UDSRoute /tenant unix:{three}|http://localhost/t/${{TENANT}} interpolate
 @pytest.fixture(scope="module")
 def backends(module_sandbox):
     """Three servers, each of which says its name and what it was asked for."""
+
     def naming(name):
         return lambda exchange: exchange.respond(body=f"{name} {exchange.request.target}")
+
     return {name: module_sandbox.scripted(name, naming(name)) for name in NAMES}
 
 
@@ -71,11 +73,14 @@ def test_two_sockets_with_the_same_url_stay_apart_on_one_connection(httpd):
     assert seen == [f"{name} /{number}" for number in range(5) for name in ("one", "two")]
 
 
-@pytest.mark.parametrize("target,expected", [
-    ("/order/first/x", "one /x"),
-    ("/order/late/x", "two /late/x"),
-    ("/order/x", "two /x"),
-])
+@pytest.mark.parametrize(
+    "target,expected",
+    [
+        ("/order/first/x", "one /x"),
+        ("/order/late/x", "two /late/x"),
+        ("/order/x", "two /x"),
+    ],
+)
 def test_first_match_in_configuration_order_wins(httpd, target, expected):
     assert answer(httpd, target) == expected
 
@@ -103,11 +108,14 @@ def test_route_that_ends_in_a_slash_does_not_take_the_bare_path(httpd):
     assert fetch(httpd.port, "/slash").status == 404
 
 
-@pytest.mark.parametrize("target,expected", [
-    ("/base", "one /deep/base"),
-    ("/base/", "one /deep/base/"),
-    ("/base/x?y=1&z=%20", "one /deep/base/x?y=1&z=%20"),
-])
+@pytest.mark.parametrize(
+    "target,expected",
+    [
+        ("/base", "one /deep/base"),
+        ("/base/", "one /deep/base/"),
+        ("/base/x?y=1&z=%20", "one /deep/base/x?y=1&z=%20"),
+    ],
+)
 def test_path_of_the_target_replaces_path_of_the_route(httpd, target, expected):
     assert answer(httpd, target) == expected
 
@@ -159,8 +167,14 @@ def test_variable_without_interpolate_is_refused(sandbox):
     assert "interpolate" in test.output
 
 
-@pytest.mark.parametrize("target", ["unix:@ROOT@/${{TENANT}}.sock|http://localhost/", "unix:@${{TENANT}}|http://localhost/",
-                                    "unix:${{TENANT}}|http://localhost/"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "unix:@ROOT@/${{TENANT}}.sock|http://localhost/",
+        "unix:@${{TENANT}}|http://localhost/",
+        "unix:${{TENANT}}|http://localhost/",
+    ],
+)
 def test_interpolation_of_the_socket_is_refused(sandbox, target):
     test = sandbox.configtest(f"UDSRoute /x {target.format()} interpolate")
     assert test.refused
@@ -190,8 +204,10 @@ def test_route_of_one_virtual_host_is_not_anothers(httpd):
 
 def test_many_sockets_at_once(sandbox):
     """Fifty members that differ in nothing but the socket."""
-    servers = [sandbox.scripted(f"n{number}", lambda exchange, number=number: exchange.respond(body=str(number)))
-               for number in range(50)]
+    servers = [
+        sandbox.scripted(f"n{number}", lambda exchange, number=number: exchange.respond(body=str(number)))
+        for number in range(50)
+    ]
     routes = [f"UDSRoute /n{number}/ unix:{server.address}|http://localhost/" for number, server in enumerate(servers)]
     httpd = sandbox.httpd("\n".join(routes))
     with Client(httpd.port) as client:

@@ -23,7 +23,10 @@ def behave(exchange):
         exchange.send(BROKEN[target])
         exchange.close()
     elif target == "/events":
-        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"data: 1\n\n"))
+        exchange.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + chunk(b"data: 1\n\n")
+        )
         exchange.peer_closed(20)
         exchange.close()
     elif target == "/chunks":
@@ -77,7 +80,9 @@ def test_first_event_arrives_while_the_stream_is_open(httpd, backend):
         client.send_request("GET", "/events")
         wait_until(lambda: b"data: 1" in client.stream.buffer or not client.stream.fill(), "the first event")
         assert b"data: 1" in client.stream.buffer
-    backend.wait_for(lambda: not any(connection.busy for connection in backend.open_connections), "the member to be free", timeout=5)
+    backend.wait_for(
+        lambda: not any(connection.busy for connection in backend.open_connections), "the member to be free", timeout=5
+    )
 
 
 @pytest.mark.parametrize("path", BROKEN)
@@ -102,7 +107,7 @@ def test_many_clients(httpd):
     assert load.flawless, load.output
 
 
-# --- restarts and the end -----------------------------------------------------------------------------------------------
+# --- restarts and the end ---------------------------------------------------------------------------------------------
 
 
 class Load:

@@ -47,7 +47,7 @@ def seen_by(answer):
     return seen
 
 
-# --- methods and bodies, by curl ----------------------------------------------------------------------------------------
+# --- methods and bodies, by curl --------------------------------------------------------------------------------------
 
 
 def test_get(httpd, peer):
@@ -100,7 +100,10 @@ def test_post_in_chunks(httpd, peer):
 def test_post_in_many_chunks(httpd, peer):
     pieces = [b"%d\n" % number for number in range(2000)]
     answer = fetch(httpd.port, f"/{peer}/upload", "POST", body=pieces)
-    assert json.loads(answer.body) == {"length": len(b"".join(pieces)), "sha256": hashlib.sha256(b"".join(pieces)).hexdigest()}
+    assert json.loads(answer.body) == {
+        "length": len(b"".join(pieces)),
+        "sha256": hashlib.sha256(b"".join(pieces)).hexdigest(),
+    }
 
 
 @pytest.mark.parametrize("size", [1, 8192, 1 << 20])
@@ -115,7 +118,7 @@ def test_delete(httpd, peer):
     assert seen_by(curl("--request", "DELETE", httpd.url(f"/{peer}/echo")))["method"] == "DELETE"
 
 
-# --- statuses, ranges ---------------------------------------------------------------------------------------------------
+# --- statuses, ranges -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [204, 304])
@@ -149,7 +152,7 @@ def test_whole_file(httpd, peer):
     assert curl(httpd.url(f"/{peer}/data.bin")).body == DATA
 
 
-# --- chunks, trailers, HTTP/1.0 -------------------------------------------------------------------------------------------
+# --- chunks, trailers, HTTP/1.0 ---------------------------------------------------------------------------------------
 
 
 def expected_chunks(count):
@@ -186,8 +189,10 @@ def test_response_trailers_reach_curl(httpd, name):
 @pytest.mark.parametrize("name", WITH_TRAILERS)
 def test_request_trailers(httpd, name):
     with Client(httpd.port) as client:
-        client.send(f"POST /{name}/echo HTTP/1.1\r\nHost: localhost\r\nTrailer: X-Sum\r\n"
-                    "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n".encode())
+        client.send(
+            f"POST /{name}/echo HTTP/1.1\r\nHost: localhost\r\nTrailer: X-Sum\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n".encode()
+        )
         seen = seen_by(client.read_response())
     assert seen["body"] == "hello"
     assert ["X-Sum", "42"] in seen["trailers"]
@@ -213,13 +218,15 @@ def test_curl_as_http_1_0_client(httpd, peer):
     assert seen_by(answer)["body"] == "x"
 
 
-# --- interim responses ------------------------------------------------------------------------------------------------------
+# --- interim responses ------------------------------------------------------------------------------------------------
 
 
 def test_continue_comes_from_the_backend(httpd, peer):
     with Client(httpd.port) as client:
-        client.send(f"POST /{peer}/echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
-                    "Content-Length: 5\r\n\r\n".encode())
+        client.send(
+            f"POST /{peer}/echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+            "Content-Length: 5\r\n\r\n".encode()
+        )
         assert client.read_interim().status == 100
         client.send(b"hello")
         response = client.read_response()
@@ -237,8 +244,10 @@ def test_expectation_is_sent_on(httpd):
 def test_final_status_without_continue(httpd):
     """Node refuses the expectation: the client hears so, and has sent nothing of its body."""
     with Client(httpd.port) as client:
-        client.send(b"POST /node/refuse HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
-                    b"Content-Length: 1000000000\r\n\r\n")
+        client.send(
+            b"POST /node/refuse HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+            b"Content-Length: 1000000000\r\n\r\n"
+        )
         response = client.read_response()
     assert (response.status, response.text, response.interim) == (417, "refused", [])
 
@@ -258,7 +267,7 @@ def test_early_hints_reach_curl(httpd):
     assert [status for status, _ in answer.interim] == [103]
 
 
-# --- streams ------------------------------------------------------------------------------------------------------------------
+# --- streams ----------------------------------------------------------------------------------------------------------
 
 
 def first_event_delay(httpd, peer):
@@ -272,7 +281,7 @@ def first_event_delay(httpd, peer):
 
 
 def test_first_event_arrives_at_once(httpd, peer):
-    """Within 100 ms: long before the second event, which comes after 5 s. The median of five keeps a busy machine out."""
+    """Within 100 ms: long before the second event, which comes after 5 s. The median keeps a busy machine out."""
     assert statistics.median(first_event_delay(httpd, peer) for _ in range(5)) < 100
 
 
@@ -282,7 +291,7 @@ def test_all_events_arrive(httpd, peer):
     assert [line for line in answer.text.splitlines() if line.startswith("id:")] == [f"id: {n}" for n in range(1, 6)]
 
 
-# --- a gibibyte each way -----------------------------------------------------------------------------------------------------
+# --- a gibibyte each way ----------------------------------------------------------------------------------------------
 
 
 class Memory:
@@ -363,7 +372,7 @@ def test_upload_of_a_gibibyte(httpd, peer, chunked):
     assert memory.growth < 8 << 20
 
 
-# --- many requests ---------------------------------------------------------------------------------------------------------
+# --- many requests ----------------------------------------------------------------------------------------------------
 
 
 def test_five_thousand_requests(httpd, peer):

@@ -26,7 +26,7 @@ def backend(sandbox):
     return sandbox.scripted("pool", numbered)
 
 
-# --- reuse --------------------------------------------------------------------------------------------------------------
+# --- reuse ------------------------------------------------------------------------------------------------------------
 
 
 def test_connection_is_reused(sandbox, backend):
@@ -36,8 +36,17 @@ def test_connection_is_reused(sandbox, backend):
     assert backend.accepted == 1
 
 
-@pytest.mark.parametrize("method,body", [("POST", b"x" * 1000), ("POST", [b"x" * 1000, b"y"]), ("PUT", b"x"), ("HEAD", None),
-                                         ("DELETE", None), ("OPTIONS", None)])
+@pytest.mark.parametrize(
+    "method,body",
+    [
+        ("POST", b"x" * 1000),
+        ("POST", [b"x" * 1000, b"y"]),
+        ("PUT", b"x"),
+        ("HEAD", None),
+        ("DELETE", None),
+        ("OPTIONS", None),
+    ],
+)
 def test_connection_is_reused_after_every_kind_of_request(sandbox, backend, method, body):
     httpd = sandbox.httpd(route(backend))
     with Client(httpd.port) as client:
@@ -53,8 +62,10 @@ def test_connection_is_reused_across_clients(sandbox, backend):
 
 
 def test_connection_is_shared_by_routes_to_the_same_member(sandbox, backend):
-    httpd = sandbox.httpd(f"UDSRoute /a/ unix:{backend.address}|http://localhost/\n"
-                          f"UDSRoute /b/ unix:{backend.address}|http://other/\n")
+    httpd = sandbox.httpd(
+        f"UDSRoute /a/ unix:{backend.address}|http://localhost/\n"
+        f"UDSRoute /b/ unix:{backend.address}|http://other/\n"
+    )
     with Client(httpd.port) as client:
         assert [client.fetch(path).text for path in ("/a/x", "/b/x", "/a/x")] == ["1", "1", "1"]
     assert [request.get("Host") for request in backend.requests] == ["localhost", "other", "localhost"]
@@ -70,7 +81,10 @@ def test_reuse_can_be_switched_off(sandbox, backend, parameter):
 
 
 def test_connection_that_the_response_closes_is_not_reused(sandbox):
-    backend = sandbox.scripted("pool", lambda exchange: exchange.respond(body=str(exchange.connection.number), fields=[("Connection", "close")]))
+    backend = sandbox.scripted(
+        "pool",
+        lambda exchange: exchange.respond(body=str(exchange.connection.number), fields=[("Connection", "close")]),
+    )
     httpd = sandbox.httpd(route(backend))
     with Client(httpd.port) as client:
         assert [client.fetch("/x").text for _ in range(3)] == ["1", "2", "3"]
@@ -79,9 +93,11 @@ def test_connection_that_the_response_closes_is_not_reused(sandbox):
 
 def test_http_1_0_backend(sandbox):
     """Its connection stays only where it says so."""
+
     def behave(exchange):
         keep = b"Connection: keep-alive\r\n" if exchange.request.target == "/keep" else b""
         exchange.send(b"HTTP/1.0 200 OK\r\n" + keep + b"Content-Length: 1\r\n\r\n%d" % exchange.connection.number)
+
     backend = sandbox.scripted("pool", behave)
     httpd = sandbox.httpd(route(backend))
     with Client(httpd.port) as client:
@@ -106,7 +122,7 @@ def test_newest_connection_first(sandbox):
     assert backend.accepted == 3
 
 
-# --- stale connections ----------------------------------------------------------------------------------------------------
+# --- stale connections ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method,body", [("GET", None), ("POST", b"once"), ("POST", [b"once"])])
@@ -171,7 +187,7 @@ def test_socket_that_is_unlinked_while_its_server_lives(sandbox, backend):
     httpd.log.expect(rf"UDR\d{{4}}.*{backend.address}")
 
 
-# --- limits ----------------------------------------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------------------------------
 
 
 class Busy:
@@ -244,17 +260,27 @@ def test_waiting_for_a_turn_uses_no_cpu(sandbox, busy):
     httpd.log.expect(r"UDR\d{4}", times=8)
 
 
+def waiting_httpd(sandbox, backend):
+    """One connection for all; its log tells, by the module's trace, who waits for it."""
+    return sandbox.httpd(
+        route(backend, "max=1 acquire=30s"), mpm=udr_environment.threaded_mpm(), udsroute_log_level="trace5"
+    )
+
+
+def wait_for_waiting(httpd, count):
+    """Waits until that many requests have begun to wait for a turn."""
+    wait_until(lambda: len(httpd.log.find("waiting for a turn")) >= count, f"{count} requests to wait for a turn")
+
+
 def test_turns_are_given_in_the_order_of_asking(sandbox, busy):
-    httpd = sandbox.httpd(route(busy.backend, "max=1 acquire=30s"), mpm=udr_environment.threaded_mpm())
-    clients = []
-    for number in range(5):
-        clients.append(Client(httpd.port))
-        clients[-1].send_request("GET", f"/{number}")
+    httpd = waiting_httpd(sandbox, busy.backend)
+    clients = [Client(httpd.port) for _ in range(5)]
+    for number, client in enumerate(clients):
+        client.send_request("GET", f"/{number}")
         if number == 0:
             busy.backend.wait_for_requests(1)
         else:
-            # Whether it waits in the queue already can't be seen from outside.
-            assert clients[-1].quiet(0.15)
+            wait_for_waiting(httpd, number)
     busy.go.set()
     assert [client.read_response().status for client in clients] == [200] * 5
     assert [request.target for request in busy.backend.requests] == ["/0", "/1", "/2", "/3", "/4"]
@@ -264,15 +290,16 @@ def test_turns_are_given_in_the_order_of_asking(sandbox, busy):
 
 def test_client_that_leaves_the_queue(sandbox, busy):
     """Its turn goes to the next; the backend never hears of it."""
-    httpd = sandbox.httpd(route(busy.backend, "max=1 acquire=30s"), mpm=udr_environment.threaded_mpm())
+    httpd = waiting_httpd(sandbox, busy.backend)
     with Client(httpd.port) as first, Client(httpd.port) as third:
         first.send_request("GET", "/first")
         busy.backend.wait_for_requests(1)
         with Client(httpd.port) as second:
             second.send_request("GET", "/second")
-            assert second.quiet(0.2)
+            wait_for_waiting(httpd, 1)
         third.send_request("GET", "/third")
-        assert third.quiet(0.3)
+        wait_for_waiting(httpd, 2)
+        httpd.log.expect("client gone")
         busy.go.set()
         assert first.read_response().status == 200
         assert third.read_response().status == 200
@@ -281,13 +308,15 @@ def test_client_that_leaves_the_queue(sandbox, busy):
 
 def test_failed_connects_give_their_turn_back(sandbox):
     path = sandbox.socket("absent")
-    httpd = sandbox.httpd(f"UDSRoute / unix:{path}|http://localhost/ max=1 acquire=5s", mpm=udr_environment.threaded_mpm())
+    httpd = sandbox.httpd(
+        f"UDSRoute / unix:{path}|http://localhost/ max=1 acquire=5s", mpm=udr_environment.threaded_mpm()
+    )
     for _ in range(5):
         assert fetch(httpd.port, "/x").status == 503
     httpd.log.expect(rf"UDR\d{{4}}.*{path} does not exist", times=5)
 
 
-# --- age -----------------------------------------------------------------------------------------------------------------------
+# --- age --------------------------------------------------------------------------------------------------------------
 
 
 def test_idle_connections_over_smax_are_closed_after_ttl(sandbox, backend):

@@ -128,19 +128,34 @@ class CurlAnswer:
 def curl(*arguments, timeout=60):
     """Runs curl and takes its answer apart. The arguments are curl's own, the URL among them."""
     with tempfile.NamedTemporaryFile() as heads:
-        command = [udr_environment.program("curl"), "--silent", "--show-error", "--max-time", str(timeout),
-                   "--dump-header", heads.name, "--noproxy", "*", *[str(argument) for argument in arguments]]
+        command = [
+            udr_environment.program("curl"),
+            "--silent",
+            "--show-error",
+            "--max-time",
+            str(timeout),
+            "--dump-header",
+            heads.name,
+            "--noproxy",
+            "*",
+            *[str(argument) for argument in arguments],
+        ]
         done = subprocess.run(command, capture_output=True, check=False, env=udr_environment.clean_environment())
         text = heads.read().decode("latin-1")
     blocks = [block.split("\r\n") for block in text.split("\r\n\r\n") if block.strip()]
     heads = [block for block in blocks if block[0].startswith("HTTP/")]
     tails = [block for block in blocks if not block[0].startswith("HTTP/")]
     codes = [int(block[0].split()[1]) for block in heads]
-    return CurlAnswer(exit_code=done.returncode, status=codes[-1] if codes else 0,
-                      fields=_fields(heads[-1][1:]) if heads else [], body=done.stdout,
-                      trailers=[field for block in tails for field in _fields(block)],
-                      interim=[(code, _fields(block[1:])) for code, block in zip(codes[:-1], heads[:-1])],
-                      http_version=heads[-1][0].split()[0] if heads else "", errors=done.stderr.decode())
+    return CurlAnswer(
+        exit_code=done.returncode,
+        status=codes[-1] if codes else 0,
+        fields=_fields(heads[-1][1:]) if heads else [],
+        body=done.stdout,
+        trailers=[field for block in tails for field in _fields(block)],
+        interim=[(code, _fields(block[1:])) for code, block in zip(codes[:-1], heads[:-1])],
+        http_version=heads[-1][0].split()[0] if heads else "",
+        errors=done.stderr.decode(),
+    )
 
 
 def _fields(lines):
@@ -169,10 +184,14 @@ def h2load(url, requests, clients, *options, timeout=120):
     """Runs h2load over HTTP/1.1, or HTTP/2 when an option says so (-m, --npn-list …)."""
     options = options or ("--h1",)
     command = [udr_environment.program("h2load"), "-n", str(requests), "-c", str(clients), *options, url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False,
-                          env=udr_environment.clean_environment())
-    counts = re.search(r"requests: (\d+) total, \d+ started, \d+ done, (\d+) succeeded, (\d+) failed, (\d+) errored, "
-                       r"(\d+) timeout", done.stdout)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, check=False, env=udr_environment.clean_environment()
+    )
+    counts = re.search(
+        r"requests: (\d+) total, \d+ started, \d+ done, (\d+) succeeded, (\d+) failed, (\d+) errored, "
+        r"(\d+) timeout",
+        done.stdout,
+    )
     codes = re.search(r"status codes: (\d+) 2xx", done.stdout)
     if not counts or not codes:
         raise AssertionError(f"h2load said nothing that can be read:\n{done.stdout}\n{done.stderr}")

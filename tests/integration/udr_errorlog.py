@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """httpd's error log, each line of which a test must have announced.
 
-A line at warn or above, a sign of a crash, or a line that is none of httpd's (a sanitizer's report) fails the test in whose
-time it was written, unless the test accounted for it with expect() or allow()."""
+A line at warn or above, a sign of a crash, or a line that is none of httpd's (a sanitizer's report) fails the test in
+whose time it was written, unless the test accounted for it with expect() or allow()."""
 import dataclasses
 import pathlib
 import re
@@ -15,7 +15,9 @@ PROBLEM_LEVELS = frozenset(("emerg", "alert", "crit", "error", "warn"))
 # AH01882: Debian's mod_ssl was built with another OpenSSL than the one installed.
 HARMLESS = re.compile(r"AH00111: Config variable|AH01882: Init: this version of mod_ssl")
 # "Killed" is no crash: only a test does that. (httpd announces its own SIGKILL with an error line, AH00046.)
-CRASH = re.compile(r"exit signal (?!Killed)|AddressSanitizer|runtime error:|LeakSanitizer|ThreadSanitizer|assertion|core dump", re.I)
+CRASH = re.compile(
+    r"exit signal (?!Killed)|AddressSanitizer|runtime error:|LeakSanitizer|ThreadSanitizer|assertion|core dump", re.I
+)
 
 
 @dataclasses.dataclass
@@ -108,8 +110,11 @@ class ErrorLog:
 
     def problems(self):
         """The lines that nobody announced."""
-        return [line for line in self.lines() if line.is_problem and not line.accounted
-                and not any(pattern.search(line.raw) for pattern in self._allowed)]
+        return [
+            line
+            for line in self.lines()
+            if line.is_problem and not line.accounted and not any(pattern.search(line.raw) for pattern in self._allowed)
+        ]
 
     def verify(self):
         """Asserts that the window holds nothing unannounced."""

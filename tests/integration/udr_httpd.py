@@ -43,7 +43,7 @@ class ConfigTest:
 class Settings:
     """How an httpd is to be configured. Everything but `config` has a default that suits most tests.
 
-    config    directives of the main server, as text. @PORT@ and @TLSPORT@ stand for the ports, @ROOT@ for the ServerRoot
+    config    directives of the main server, as text; @PORT@ and @TLSPORT@ stand for ports, @ROOT@ for the ServerRoot
     modules   modules to load beside BASE_MODULES and the module under test, such as "rewrite"
     mpm       default: the one under test
     children  how many child processes; threads: how many requests each serves at once (prefork: children * threads
@@ -53,8 +53,20 @@ class Settings:
     module    whether to load the module under test
     """
 
-    def __init__(self, config, modules=(), mpm=None, children=1, threads=32, log_level="notice",
-                 udsroute_log_level="debug", tls=False, module=True, quarantine_mb=None, access_log=None):
+    def __init__(
+        self,
+        config,
+        modules=(),
+        mpm=None,
+        children=1,
+        threads=32,
+        log_level="notice",
+        udsroute_log_level="debug",
+        tls=False,
+        module=True,
+        quarantine_mb=None,
+        access_log=None,
+    ):
         self.config = config
         self.modules = tuple(modules)
         self.mpm = mpm or udr_environment.mpm()
@@ -82,25 +94,49 @@ class Settings:
     def _process_model(self):
         if self.mpm == "prefork":
             processes = self.children * self.threads
-            return [f"ServerLimit {2 * processes}", f"MaxRequestWorkers {processes}",
-                    f"StartServers {min(processes, 4)}", "MinSpareServers 2", f"MaxSpareServers {processes + 1}"]
+            return [
+                f"ServerLimit {2 * processes}",
+                f"MaxRequestWorkers {processes}",
+                f"StartServers {min(processes, 4)}",
+                "MinSpareServers 2",
+                f"MaxSpareServers {processes + 1}",
+            ]
         # Twice the children in ServerLimit: during a graceful restart the old ones are still there.
         workers = self.children * self.threads
-        return [f"ServerLimit {2 * self.children + 1}", f"ThreadsPerChild {self.threads}", f"ThreadLimit {self.threads}",
-                f"StartServers {self.children}", f"MaxRequestWorkers {workers}", "MinSpareThreads 1",
-                f"MaxSpareThreads {workers}"]
+        return [
+            f"ServerLimit {2 * self.children + 1}",
+            f"ThreadsPerChild {self.threads}",
+            f"ThreadLimit {self.threads}",
+            f"StartServers {self.children}",
+            f"MaxRequestWorkers {workers}",
+            "MinSpareThreads 1",
+            f"MaxSpareThreads {workers}",
+        ]
 
     def text(self, root, port, tls_port):
         """The whole httpd.conf."""
-        lines = [f'ServerRoot "{root}"', "ServerName localhost", "PidFile run/httpd.pid", "DefaultRuntimeDir run",
-                 *self._load_modules(), *self._process_model(), f"Listen 127.0.0.1:{port}"]
+        lines = [
+            f'ServerRoot "{root}"',
+            "ServerName localhost",
+            "PidFile run/httpd.pid",
+            "DefaultRuntimeDir run",
+            *self._load_modules(),
+            *self._process_model(),
+            f"Listen 127.0.0.1:{port}",
+        ]
         if udr_environment.is_root():
             lines += [f"User {RUN_USER}", f"Group {RUN_USER}"]
         lines += ["ErrorLog logs/error.log", f"LogLevel {self.log_level}"]
         if self.module:
             lines.append(f"LogLevel udsroute:{self.udsroute_log_level}")
-        lines += [f'DocumentRoot "{root}/htdocs"', "TypesConfig mime.types", "Timeout 60", "KeepAliveTimeout 60",
-                  "MaxKeepAliveRequests 0", "GracefulShutdownTimeout 10"]
+        lines += [
+            f'DocumentRoot "{root}/htdocs"',
+            "TypesConfig mime.types",
+            "Timeout 60",
+            "KeepAliveTimeout 60",
+            "MaxKeepAliveRequests 0",
+            "GracefulShutdownTimeout 10",
+        ]
         if self.access_log:
             lines.append(f'CustomLog logs/access.log "{self.access_log}"')
         if self.tls:
@@ -125,8 +161,14 @@ def configtest(root, settings, name="configtest.conf"):
     make_server_root(root)
     file = root / name
     file.write_text(settings.text(root, udr_processes.free_port(), udr_processes.free_port()))
-    done = subprocess.run([udr_environment.httpd_program(), "-t", "-f", str(file)], capture_output=True, text=True,
-                          timeout=60, check=False, env=udr_environment.httpd_environment())
+    done = subprocess.run(
+        [udr_environment.httpd_program(), "-t", "-f", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=udr_environment.httpd_environment(),
+    )
     output = done.stdout + done.stderr
     # A configuration that is refused ends with httpd's own exit code. Anything else is a crash, no refusal.
     assert done.returncode in (0, 1), f"httpd -t ended with {done.returncode}:\n{output}"
@@ -146,7 +188,7 @@ class Httpd:
         self._server = None
         self._child_ids = set()
 
-    # --- start and stop ---------------------------------------------------------------------------------------------
+    # --- start and stop -----------------------------------------------------------------------------------------------
 
     def start(self):
         make_server_root(self.root)
@@ -168,15 +210,26 @@ class Httpd:
         return self.root / "httpd.conf"
 
     def _assert_valid(self):
-        done = subprocess.run([udr_environment.httpd_program(), "-t", "-f", str(self.configuration)], check=False,
-                              capture_output=True, text=True, timeout=60, env=udr_environment.httpd_environment())
+        done = subprocess.run(
+            [udr_environment.httpd_program(), "-t", "-f", str(self.configuration)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=udr_environment.httpd_environment(),
+        )
         assert done.returncode == 0, f"httpd refuses the configuration:\n{done.stdout}{done.stderr}"
 
     def _launch(self):
         """Starts httpd; False when another program was faster to take the port."""
         command = [udr_environment.httpd_program(), "-f", self.configuration, "-DFOREGROUND"]
-        self._server = udr_processes.Server("httpd", command, self.root / "logs/stderr.log", directory=self.root,
-                                            environment=udr_environment.httpd_environment(self.settings.quarantine_mb))
+        self._server = udr_processes.Server(
+            "httpd",
+            command,
+            self.root / "logs/stderr.log",
+            directory=self.root,
+            environment=udr_environment.httpd_environment(self.settings.quarantine_mb),
+        )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if self._server.process.poll() is not None:
@@ -209,8 +262,8 @@ class Httpd:
     def _wait_until_idle(self):
         """Waits until httpd has closed its clients' connections.
 
-        At SIGTERM the event MPM's children tear down what their threads still use: sent right behind a request it ends in
-        an AH03093 or a crash in one case of fifty, with no module of ours loaded."""
+        At SIGTERM the event MPM's children tear down what their threads still use: right behind a request, one time in
+        fifty, that ends in an AH03093 or a crash, with no module of ours loaded."""
         deadline = time.monotonic() + 2
         quiet = 0
         while quiet < 2 and time.monotonic() < deadline:
@@ -234,8 +287,11 @@ class Httpd:
         whole = self.log.path.read_text(errors="replace") + self._startup_output()
         crashes = [line for line in whole.splitlines() if CRASH.search(line)]
         assert not crashes, "httpd crashed:\n" + "\n".join(crashes)
-        unexpected = [line for line in self._startup_output().splitlines()
-                      if line.strip() and not HARMLESS.search(line) and not re.search(r":(notice|info)\]", line)]
+        unexpected = [
+            line
+            for line in self._startup_output().splitlines()
+            if line.strip() and not HARMLESS.search(line) and not re.search(r":(notice|info)\]", line)
+        ]
         assert not unexpected, "httpd wrote to stderr:\n" + "\n".join(unexpected)
         assert not any(udr_processes.children_of(pid) for pid in self._child_ids)
 
@@ -243,7 +299,7 @@ class Httpd:
     def running(self):
         return self._server is not None and self._server.process.poll() is None
 
-    # --- processes --------------------------------------------------------------------------------------------------
+    # --- processes ----------------------------------------------------------------------------------------------------
 
     @property
     def pid(self):
@@ -269,7 +325,7 @@ class Httpd:
         """The children's memory that is nobody else's."""
         return udr_processes.private_bytes(self.children())
 
-    # --- requests ---------------------------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     def url(self, target, tls=False):
         return f"https://localhost:{self.tls_port}{target}" if tls else f"http://localhost:{self.port}{target}"

@@ -11,9 +11,28 @@ TEXT = "Hello via unix socket"
 def start_gunicorn(sandbox, data):
     socket = sandbox.socket("gunicorn")
     environment = {**udr_environment.clean_environment(), "DATA": str(data), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [udr_environment.program("gunicorn"), "--bind", f"unix:{socket}", "--umask", "0", "--workers", "2",
-               "--worker-class", "gthread", "--threads", "16", "--keep-alive", "120", "--log-level", "warning",
-               "--worker-tmp-dir", sandbox.root, "--chdir", udr_environment.PEERS, "gunicorn_app:application"]
+    command = [
+        udr_environment.program("gunicorn"),
+        "--bind",
+        f"unix:{socket}",
+        "--umask",
+        "0",
+        "--workers",
+        "2",
+        "--worker-class",
+        "gthread",
+        "--threads",
+        "16",
+        "--keep-alive",
+        "120",
+        "--log-level",
+        "warning",
+        "--worker-tmp-dir",
+        sandbox.root,
+        "--chdir",
+        udr_environment.PEERS,
+        "gunicorn_app:application",
+    ]
     sandbox.server("gunicorn", command, socket=socket, environment=environment)
     return socket
 

@@ -120,9 +120,17 @@ class Server:
         # If the test run itself is killed, the kernel ends the program.
         wrapped = ["setpriv", "--pdeathsig", "TERM", "--", *[str(part) for part in command]]
         with open(self.log, "ab") as output:
-            self.process = subprocess.Popen(wrapped, stdin=subprocess.DEVNULL, stdout=output,
-                                            stderr=output, env=environment, cwd=directory, user=user, group=group,
-                                            start_new_session=True)
+            self.process = subprocess.Popen(
+                wrapped,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                cwd=directory,
+                user=user,
+                group=group,
+                start_new_session=True,
+            )
 
     @property
     def pid(self):
@@ -156,7 +164,9 @@ class Server:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self.name} did not end within {timeout} s of {number!r}:\n{self.output()}") from None
+            raise AssertionError(
+                f"{self.name} did not end within {timeout} s of {number!r}:\n{self.output()}"
+            ) from None
         self._no_process_left()
 
     def _no_process_left(self):

@@ -30,7 +30,7 @@ class Sandbox:
         self._owned = []  # everything with a stop(), in the order of starting
         self._numbers = itertools.count(1)
 
-    # --- starting things --------------------------------------------------------------------------------------------
+    # --- starting things ----------------------------------------------------------------------------------------------
 
     def socket(self, name="app"):
         """A path for a socket; nothing is made there."""
@@ -54,10 +54,28 @@ class Sandbox:
 
     def _make_certificate(self, root):
         """A self-signed certificate for localhost."""
-        command = [udr_environment.program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                   "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", root / "key.pem", "-out", root / "cert.pem",
-                   "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext",
-                   "basicConstraints=critical,CA:FALSE"]
+        command = [
+            udr_environment.program("openssl"),
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-keyout",
+            root / "key.pem",
+            "-out",
+            root / "cert.pem",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ]
         server = Server("openssl", command, root / "openssl.log", environment=udr_environment.clean_environment())
         assert server.process.wait(60) == 0, server.output()
 
@@ -76,8 +94,13 @@ class Sandbox:
 
     def server(self, name, command, socket=None, environment=None, **options):
         """Starts a program and, when `socket` is given, waits until it accepts there."""
-        server = Server(name, command, self.root / f"{name}-{next(self._numbers)}.log",
-                        environment=environment or udr_environment.clean_environment(), **options)
+        server = Server(
+            name,
+            command,
+            self.root / f"{name}-{next(self._numbers)}.log",
+            environment=environment or udr_environment.clean_environment(),
+            **options,
+        )
         self._owned.append(server)
         if socket:
             server.wait_for_socket(socket)
@@ -95,7 +118,7 @@ class Sandbox:
             self.httpds.remove(owned)
         owned.stop()
 
-    # --- the end ----------------------------------------------------------------------------------------------------
+    # --- the end ------------------------------------------------------------------------------------------------------
 
     def close(self):
         """Ends everything, the last started first, and asserts that no process and no socket is left."""

@@ -32,8 +32,8 @@ class Message:
     fields: list
     body: bytes = b""
     trailers: list = dataclasses.field(default_factory=list)
-    framing: str = "none"    # none, length, chunked, close
-    complete: bool = False   # the body came to the end that its framing promised
+    framing: str = "none"  # none, length, chunked, close
+    complete: bool = False  # the body came to the end that its framing promised
     chunks: list = dataclasses.field(default_factory=list)  # the sizes of the chunks, in order
     raw_head: bytes = b""
 

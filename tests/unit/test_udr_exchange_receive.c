@@ -463,16 +463,28 @@ static void names_the_protocol_that_it_is_instead(void **state)
         {"SSH-2.0-OpenSSH\r\n", 17, NULL},
     };
     scene_t *scene = *state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    /* All at once; and the first byte alone, which is enough to refuse it, the others waiting to be read. */
+    for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+        scene->plan.pass_limit = i < COUNT(rows) ? MEGABYTE : 1;
         int fd = scene_start_and_read(scene);
-        member_says_bytes(fd, rows[i].text, rows[i].len);
+        member_says_bytes(fd, rows[i % COUNT(rows)].text, rows[i % COUNT(rows)].len);
         assert_false(scene_settle(scene));
         assert_failed(scene, UDR_FAILURE_RESPONSE, UDR_EXCHANGE_HEAD);
         assert_why(scene, "a status line that is none", APR_SUCCESS);
         const char *protocol = udr_exchange_failure(scene->exchange)->protocol;
-        assert_string_equal(protocol ? protocol : "-", rows[i].protocol ? rows[i].protocol : "-");
+        const char *expected = rows[i % COUNT(rows)].protocol;
+        assert_string_equal(protocol ? protocol : "-", expected ? expected : "-");
         close(fd);
     }
+}
+
+static void guesses_no_protocol_from_one_byte(void **state)
+{
+    scene_t *scene = *state;
+    int fd = answer(scene, "\x01");
+    assert_failed(scene, UDR_FAILURE_RESPONSE, UDR_EXCHANGE_HEAD);
+    assert_null(udr_exchange_failure(scene->exchange)->protocol);
+    close(fd);
 }
 
 /* Within a body they are bytes like any. */
@@ -513,6 +525,7 @@ int main(void)
         in_scene(refuses_a_change_of_protocol),
         in_scene(refuses_what_could_be_read_two_ways),
         in_scene(names_the_protocol_that_it_is_instead),
+        in_scene(guesses_no_protocol_from_one_byte),
         in_scene(names_no_protocol_within_a_body),
     };
     apr_initialize();

@@ -149,6 +149,27 @@ static void ends_when_the_client_turns_out_to_be_gone(void **state)
     }
 }
 
+/* A filter that fails is no client that has gone: somebody has to be told. */
+static void tells_that_a_filter_has_refused_the_response(void **state)
+{
+    scene_t *scene = *state;
+    apr_status_t *const answers[] = {&scene->client.answer.interim, &scene->client.answer.head,
+                                     &scene->client.answer.data, &scene->client.answer.push, &scene->client.answer.end};
+    for (size_t i = 0; i < COUNT(answers); i++) {
+        *answers[i] = APR_EGENERAL;
+        int fd = answer(scene, HINTS OK_TEN "hello");
+        if (answers[i] == &scene->client.answer.end) {
+            member_says(fd, "world");
+            assert_false(scene_settle(scene));
+        }
+        assert_failed(scene, UDR_FAILURE_CLIENT_FILTER, i == 0 ? UDR_EXCHANGE_HEAD : UDR_EXCHANGE_RELAY);
+        assert_why(scene, NULL, APR_EGENERAL);
+        *answers[i] = APR_SUCCESS;
+        close(fd);
+        (void)udr_pool_tidy(scene->member->pool, udr_clock_now() + scene->member->settings.ttl);
+    }
+}
+
 static void ends_when_a_full_client_turns_out_to_be_gone(void **state)
 {
     scene_t *scene = *state;
@@ -394,6 +415,7 @@ int main(void)
         in_scene(finds_that_the_member_closed_while_the_client_was_full),
         in_scene(goes_on_sending_while_the_client_is_full),
         in_scene(ends_when_the_client_turns_out_to_be_gone),
+        in_scene(tells_that_a_filter_has_refused_the_response),
         in_scene(ends_when_a_full_client_turns_out_to_be_gone),
         in_scene(reads_a_small_unwanted_body_to_save_the_connection),
         in_scene(does_not_wait_for_an_unwanted_body),

@@ -12,7 +12,7 @@ import time
 import pytest
 
 import udsb_program
-from udsb_program import connect, read_all, wait_for
+from udsb_program import connect, memory_allowance_kib, memory_kib, read_all, wait_for
 
 
 def test_ux_with_curl(backend):
@@ -83,21 +83,16 @@ def test_bytes_of_16_gib_are_announced_and_begun(backend):
     connection.close()
     assert b"%015x\n" % 0x80000 in data
     wait_for(lambda: backend.metrics()["in_flight"] == 1, "the aborted request to end")
-    assert backend.metrics()['requests_total{class="aborted"}'] == 1
+    wait_for(lambda: backend.metrics()['requests_total{class="aborted"}'] == 1, "it to be counted")
 
 
 def test_bytes_do_not_pile_up_in_memory(backend):
-    before = resident_kib(backend.process.pid)
+    before = memory_kib(backend.process.pid)
     hash_program = subprocess.run(
         f"curl -sS --unix-socket {backend.socket} http://h/bytes/{1 << 30} | sha256sum", shell=True, check=True,
         capture_output=True)
     assert len(hash_program.stdout.split()[0]) == 64
-    assert resident_kib(backend.process.pid) - before < 8192
-
-
-def resident_kib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    assert memory_kib(backend.process.pid, "VmHWM") - before < memory_allowance_kib(8192)
 
 
 def test_delay(backend):
@@ -222,13 +217,18 @@ def test_metrics(backend):
     backend.get("/ux")
     backend.get("/nothing")
     backend.request("POST", "/echo", body="12345")
+
+    def grown(name, by):  # what is counted at the end of a request may come a moment after its answer
+        wait_for(lambda: backend.metrics()[name] - before[name] >= by, f"{name} to grow by {by}")
+    grown('requests_total{class="2xx"}', 3)  # with the first /metrics itself
+    grown('requests_total{class="4xx"}', 1)
+    grown("request_body_bytes_total", 5)
+    grown("response_body_bytes_total", 21)
+    grown("connections_total", 4)
+    wait_for(lambda: backend.metrics()["in_flight"] == 1, "nothing but /metrics to be in flight")
     after = backend.metrics()
-    assert after['requests_total{class="2xx"}'] - before['requests_total{class="2xx"}'] == 3  # one /metrics is in it
     assert after['requests_total{class="4xx"}'] - before['requests_total{class="4xx"}'] == 1
     assert after["request_body_bytes_total"] - before["request_body_bytes_total"] == 5
-    assert after["response_body_bytes_total"] - before["response_body_bytes_total"] > 21
-    assert after["connections_total"] - before["connections_total"] == 4
-    assert after["in_flight"] == 1
     assert after["uptime_seconds"] >= before["uptime_seconds"]
 
 

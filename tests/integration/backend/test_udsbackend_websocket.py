@@ -5,12 +5,14 @@ import base64
 import hashlib
 import os
 import random
+import select
 import struct
+import threading
 
 import pytest
 import websockets
 
-from udsb_program import PATIENCE, connect, get, read_all, wait_for
+from udsb_program import PATIENCE, connect, get, memory_allowance_kib, memory_kib, read_all, wait_for
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -57,7 +59,7 @@ class RawClient:
         self.connection = connect(backend.socket)
         key = base64.b64encode(os.urandom(16)).decode()
         self.connection.sendall(HANDSHAKE.format(key=key).encode() + along)
-        self.data = b""
+        self.data = bytearray()
         head = self.read_until(b"\r\n\r\n").decode()
         accept = base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
         assert head.startswith("HTTP/1.1 101 ")
@@ -67,18 +69,18 @@ class RawClient:
 
     def read(self, size):
         while len(self.data) < size:
-            piece = self.connection.recv(65536)
+            piece = self.connection.recv(1 << 20)
             if not piece:
                 raise EOFError
             self.data += piece
-        result, self.data = self.data[:size], self.data[size:]
+        result = bytes(self.data[:size])
+        del self.data[:size]
         return result
 
     def read_until(self, end):
         while end not in self.data:
             self.data += self.connection.recv(65536)
-        result, _, self.data = self.data.partition(end)
-        return result + end
+        return self.read(self.data.index(end) + len(end))
 
     def send(self, data):
         self.connection.sendall(data)
@@ -187,35 +189,26 @@ def test_byte_by_byte(backend):
 
 def test_a_client_that_does_not_read_holds_no_memory(backend):
     """Reading stops when answers pile up; when the client reads at last, all of them are there."""
-    async def talk():
-        async with client(backend) as websocket:
-            count, size = 200, 1 << 20
-            message = bytes(size)
-            received = asyncio.Event()
-
-            async def send_all():
-                for _ in range(count):
-                    await websocket.send(message)
-
-            async def receive_all():
-                await received.wait()
-                for _ in range(count):
-                    assert len(await websocket.recv()) == size
-            sender = asyncio.create_task(send_all())
-            receiver = asyncio.create_task(receive_all())
-            done, _ = await asyncio.wait({sender}, timeout=1)
-            assert not done  # both sides' buffers are full
-            assert resident_kib(backend.process.pid) - before < 16384
-            received.set()
-            await asyncio.gather(sender, receiver)
-    backend.get("/ux")
-    before = resident_kib(backend.process.pid)
-    asyncio.run(asyncio.wait_for(talk(), PATIENCE))
-
-
-def resident_kib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    raw = RawClient(backend)
+    count, payload = 200, bytes(1 << 20)
+    message = b"\x82\xff" + struct.pack(">Q", len(payload)) + bytes(4) + payload  # a mask of zeros
+    raw.send(message)
+    assert raw.read_frame() == (BINARY, payload)
+    before = memory_kib(backend.process.pid, "VmRSS")
+    stream = memoryview(message * count)
+    sent = 0
+    while select.select([], [raw.connection], [], 0.5)[1]:  # until both sides' buffers are full
+        sent += raw.connection.send(stream[sent:sent + 65536])
+    assert sent < len(stream) // 2
+    assert memory_kib(backend.process.pid, "VmRSS") - before < memory_allowance_kib(16384)
+    sender = threading.Thread(target=raw.send, args=(stream[sent:],))
+    sender.start()
+    for _ in range(count):
+        assert raw.read_frame() == (BINARY, payload)
+    sender.join()
+    assert memory_kib(backend.process.pid, "VmHWM") - before < memory_allowance_kib(16384)  # the peak, with a client a little behind
+    raw.send(close_frame(1000))
+    raw.assert_closes_with(1000)
 
 
 def test_a_client_that_vanishes(backend):

@@ -24,6 +24,17 @@ def program():
     return str(path)
 
 
+def memory_allowance_kib(kib):
+    """How much more memory a process may hold; the address sanitizer keeps up to 256 MiB of what was freed."""
+    return kib + (300 * 1024 if "asan" in os.environ.get("UDR_SANITIZE", "") else 0)
+
+
+def memory_kib(pid, name="VmRSS"):
+    """A value of /proc/PID/status: VmRSS, or VmHWM for its peak."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(name))
+
+
 def wait_for(condition, what):
     """Waits for something that sends no event of its own."""
     end = time.monotonic() + PATIENCE

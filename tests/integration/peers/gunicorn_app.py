@@ -32,17 +32,28 @@ def text(environ, start_response):
 def echo(environ, start_response):
     """What arrived, as JSON."""
     body = environ["wsgi.input"].read()
-    headers = [[name[5:].replace("_", "-").title(), value] for name, value in environ.items() if name.startswith("HTTP_")]
-    headers += [[name.replace("_", "-").title(), environ[name]] for name in ("CONTENT_TYPE", "CONTENT_LENGTH")
-                if environ.get(name)]
-    seen = {"method": environ["REQUEST_METHOD"], "target": environ["RAW_URI"], "headers": headers, "trailers": [],
-            "body_length": len(body), "body": body.decode("utf-8", "replace")}
+    headers = [
+        [name[5:].replace("_", "-").title(), value] for name, value in environ.items() if name.startswith("HTTP_")
+    ]
+    headers += [
+        [name.replace("_", "-").title(), environ[name]]
+        for name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        if environ.get(name)
+    ]
+    seen = {
+        "method": environ["REQUEST_METHOD"],
+        "target": environ["RAW_URI"],
+        "headers": headers,
+        "trailers": [],
+        "body_length": len(body),
+        "body": body.decode("utf-8", "replace"),
+    }
     return answer(start_response, "200 OK", json.dumps(seen).encode(), "application/json")
 
 
 def blocks(size):
     while size > 0:
-        yield BLOCK[:min(size, len(BLOCK))]
+        yield BLOCK[: min(size, len(BLOCK))]
         size -= len(BLOCK)
 
 
@@ -99,10 +110,26 @@ def data(environ, start_response):
         return answer(start_response, "200 OK", content, "application/octet-stream", [("Accept-Ranges", "bytes")])
     first, last = int(match.group(1)), int(match.group(2))
     if first >= len(content):
-        return answer(start_response, "416 Range Not Satisfiable", b"", headers=[("Content-Range", f"bytes */{len(content)}")])
-    return answer(start_response, "206 Partial Content", content[first:last + 1], "application/octet-stream",
-                  [("Content-Range", f"bytes {first}-{last}/{len(content)}")])
+        return answer(
+            start_response, "416 Range Not Satisfiable", b"", headers=[("Content-Range", f"bytes */{len(content)}")]
+        )
+    return answer(
+        start_response,
+        "206 Partial Content",
+        content[first : last + 1],
+        "application/octet-stream",
+        [("Content-Range", f"bytes {first}-{last}/{len(content)}")],
+    )
 
 
-ROUTES = [(r"/ux", text), (r"/echo", echo), (r"/bytes/(\d+)", many_bytes), (r"/chunked/(\d+)", chunked),
-          (r"/status/(\d+)", status), (r"/delay/(\d+)", delay), (r"/sse", events), (r"/upload", upload), (r"/data\.bin", data)]
+ROUTES = [
+    (r"/ux", text),
+    (r"/echo", echo),
+    (r"/bytes/(\d+)", many_bytes),
+    (r"/chunked/(\d+)", chunked),
+    (r"/status/(\d+)", status),
+    (r"/delay/(\d+)", delay),
+    (r"/sse", events),
+    (r"/upload", upload),
+    (r"/data\.bin", data),
+]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Node.js http server on a Unix socket with the routes that udsbackend has, and what only Node can do: early hints, and
-// deciding about Expect: 100-continue.
+// A Node.js http server on a Unix socket with the routes that udsbackend has, and what only Node can do: early hints,
+// and deciding about Expect: 100-continue.
 //
 //     node node_server.js SOCKET DATAFILE
 'use strict';
@@ -18,7 +18,9 @@ function answer(response, status, body, headers = {}) {
   response.end(body);
 }
 
-const answerJson = (response, value) => answer(response, 200, JSON.stringify(value), { 'Content-Type': 'application/json' });
+function answerJson(response, value) {
+  answer(response, 200, JSON.stringify(value), { 'Content-Type': 'application/json' });
+}
 
 function pairs(flat) {
   const list = [];
@@ -39,8 +41,12 @@ async function echo(request, response) {
   for await (const piece of request) pieces.push(piece);
   const body = Buffer.concat(pieces);
   answerJson(response, {
-    method: request.method, target: request.url, headers: pairs(request.rawHeaders), trailers: pairs(request.rawTrailers),
-    body_length: body.length, body: body.toString(),
+    method: request.method,
+    target: request.url,
+    headers: pairs(request.rawHeaders),
+    trailers: pairs(request.rawTrailers),
+    body_length: body.length,
+    body: body.toString(),
   });
 }
 
@@ -91,8 +97,10 @@ function data(request, response) {
   } else if (Number(range[1]) >= content.length) {
     answer(response, 416, '', { 'Content-Range': `bytes */${content.length}` });
   } else {
-    answer(response, 206, content.subarray(Number(range[1]), Number(range[2]) + 1),
-      { 'Content-Type': 'application/octet-stream', 'Content-Range': `bytes ${range[1]}-${range[2]}/${content.length}` });
+    answer(response, 206, content.subarray(Number(range[1]), Number(range[2]) + 1), {
+      'Content-Type': 'application/octet-stream',
+      'Content-Range': `bytes ${range[1]}-${range[2]}/${content.length}`,
+    });
   }
 }
 
@@ -123,8 +131,15 @@ async function delay(request, response, milliseconds) {
 
 const routes = [
   [/^\/ux$/, (request, response) => answer(response, 200, 'Hello via unix socket')],
-  [/^\/echo$/, echo], [/^\/bytes\/(\d+)$/, manyBytes], [/^\/chunked\/(\d+)$/, chunked], [/^\/status\/(\d+)$/, status],
-  [/^\/delay\/(\d+)$/, delay], [/^\/sse$/, events], [/^\/upload$/, upload], [/^\/data\.bin$/, data], [/^\/hints$/, hints],
+  [/^\/echo$/, echo],
+  [/^\/bytes\/(\d+)$/, manyBytes],
+  [/^\/chunked\/(\d+)$/, chunked],
+  [/^\/status\/(\d+)$/, status],
+  [/^\/delay\/(\d+)$/, delay],
+  [/^\/sse$/, events],
+  [/^\/upload$/, upload],
+  [/^\/data\.bin$/, data],
+  [/^\/hints$/, hints],
   [/^\/mirror$/, mirror],
 ];
 

@@ -2,8 +2,8 @@
 """A server on a Unix socket that answers exactly what a test tells it to, however wrong that is.
 
 Used in two ways. In a test, `ScriptedServer` runs in threads and calls the test's function for each request. As a
-program (`scripted_server.py PATH [TEXT]`) it answers each request with a text; a test starts it so when the server has to
-belong to another user."""
+program (`scripted_server.py PATH [TEXT]`) it answers each request with a text; a test starts it so when the server has
+to belong to another user."""
 import os
 import pathlib
 import select
@@ -37,7 +37,7 @@ class Connection:
         self.requests = []
         self.busy = False  # with a request
         self.closed = threading.Event()  # by either side
-        self.closed_at = None            # time.monotonic()
+        self.closed_at = None  # time.monotonic()
 
     def close(self):
         if not self.closed.is_set():
@@ -82,7 +82,7 @@ class Exchange:
         self.ended = True
 
     def peer_closed(self, timeout):
-        """Waits until the other end closes; False if it does not within `timeout` seconds. Bytes it sends are dropped."""
+        """Waits until the other end closes; False if it does not within `timeout` seconds. What it sends is dropped."""
         deadline = time.monotonic() + timeout
         while True:
             readable, _, _ = select.select([self.connection.sock], [], [], max(0, deadline - time.monotonic()))
@@ -107,12 +107,21 @@ class ScriptedServer:
     backlog       of listen(2)
     accept_pause  seconds to wait before each accept
     accepting     False: listens but never accepts
-    tolerant      a request that the strict parser refuses is remembered in `violations` either way; it fails the test at
-                  stop() unless the test said it looks after that itself
+    tolerant      a request that the strict parser refuses is remembered in `violations` either way; it fails the test
+                  at stop() unless the test said it looks after that itself
     """
 
-    def __init__(self, address, behaviour=None, read_bodies=True, backlog=128, accept_pause=0.0, accepting=True,
-                 mode=0o666, tolerant=False):
+    def __init__(
+        self,
+        address,
+        behaviour=None,
+        read_bodies=True,
+        backlog=128,
+        accept_pause=0.0,
+        accepting=True,
+        mode=0o666,
+        tolerant=False,
+    ):
         self.address = str(address)
         self.behaviour = behaviour or answer_text("scripted")
         self.read_bodies = read_bodies
@@ -131,7 +140,7 @@ class ScriptedServer:
         if self._acceptor:
             self._acceptor.start()
 
-    # --- what tests look at -----------------------------------------------------------------------------------------
+    # --- what tests look at -------------------------------------------------------------------------------------------
 
     @property
     def accepted(self):
@@ -177,7 +186,7 @@ class ScriptedServer:
         for connection in list(self.connections):
             connection.close()
 
-    # --- listening and serving --------------------------------------------------------------------------------------
+    # --- listening and serving ----------------------------------------------------------------------------------------
 
     def _listen(self, backlog, mode):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -237,7 +246,7 @@ class ScriptedServer:
         connection.busy = False
         return not exchange.ended
 
-    # --- the end ----------------------------------------------------------------------------------------------------
+    # --- the end ------------------------------------------------------------------------------------------------------
 
     def stop_listening(self):
         """No new connections; the file stays, stale. Connections that are open are served on."""
