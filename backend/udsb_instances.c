@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,10 +32,9 @@ typedef struct {
 
 typedef struct {
     const udsb_options_t *options;
-    const sigset_t *signals; /* that end us */
     instance_t *instances;
     unsigned ready_count;
-    int ready_pipe[2]; /* instances write their number (one byte each would not do for 1,000) */
+    int ready_pipe[2]; /* instances write their number into it */
     int signal_descriptor;
     bool is_stopping, has_failed;
 } supervisor_t;
@@ -72,26 +72,37 @@ static unsigned threads_of_each(unsigned instances)
     return count > instances ? count / instances : 1;
 }
 
+/* The parent passes SIGTERM on. What a terminal sends to the whole process group must not count twice. */
+static void listen_to_the_parent_only(sigset_t *signals)
+{
+    sigset_t child;
+
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    pthread_sigmask(SIG_UNBLOCK, &child, NULL);
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+}
+
 static _Noreturn void be_instance(const supervisor_t *supervisor, unsigned number, pid_t parent)
 {
     udsb_options_t options = *supervisor->options; /* its strings are borrowed: the process ends here */
     ready_t ready = {.pipe = supervisor->ready_pipe[1], .number = number};
+    sigset_t signals;
 
     close(supervisor->ready_pipe[0]);
     close(supervisor->signal_descriptor);
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    pthread_sigmask(SIG_UNBLOCK, &child, NULL);
-    /* A parent that was killed cannot end its children; the kernel does, and here is why it might be too late to ask
-     * it. */
+    listen_to_the_parent_only(&signals);
+    /* A parent that is killed cannot end its children; the kernel does, unless it was killed before it was asked to. */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(UDSB_EXIT_FAILED);
     udsb_systemd_forget();
     if (!options.threads)
         options.threads = threads_of_each(options.instances);
-    _exit(udsb_run(&options, number, 0, supervisor->signals, tell_parent, &ready));
+    _exit(udsb_run(&options, number, 0, &signals, tell_parent, &ready));
 }
 
 /* --- the parent's side ----------------------------------------------------------------------------------------------
@@ -246,7 +257,7 @@ static void supervise(supervisor_t *supervisor)
 
 int udsb_instances_run(const udsb_options_t *options, const sigset_t *signals)
 {
-    supervisor_t supervisor = {.options = options, .signals = signals};
+    supervisor_t supervisor = {.options = options};
     sigset_t all = *signals;
 
     sigaddset(&all, SIGCHLD);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backend/udsb_log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -18,13 +19,13 @@ static void write_to_stderr(udsb_log_level_t level, const char *line)
     struct timespec now;
     struct tm utc;
     char stamp[32];
-    char out[LINE_MAXIMUM + 100];
+    char out[LINE_MAXIMUM + 400];
 
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-    const int length = snprintf(out, sizeof out, "%s.%03dZ udsbackend[%d] %s: %s\n", stamp,
-                                (int)(now.tv_nsec / 1000000), (int)getpid(), level_names[level], line);
+    const int length = snprintf(out, sizeof out, "%s.%03dZ %s[%d] %s: %s\n", stamp, (int)(now.tv_nsec / 1000000),
+                                program_invocation_short_name, (int)getpid(), level_names[level], line);
     /* One write(2), so that the lines of several processes on one pipe stay whole. */
     if (length > 0 && write(STDERR_FILENO, out, (size_t)length) < 0)
         return; /* nowhere left to complain */

@@ -61,6 +61,10 @@ static udsb_result_t listen_on_all(udsb_server_t *server, const udsb_options_t *
             address = numbered;
         if (is_passed(address, passed))
             continue;
+        if (address[0] == '@' && (options->mode || options->owner || options->group))
+            udsb_log_event(&log_to_stderr, UDSB_LOG_WARNING,
+                           "%s is no file: mode, owner and group do not apply, everybody can connect (--allow-peer)",
+                           address);
         result = udsb_server_listen(server, &(udsb_listener_options_t){.address = address,
                                                                        .mode = options->mode,
                                                                        .owner = options->owner,

@@ -177,7 +177,7 @@ static size_t leave_escapes(void *context, struct MHD_Connection *mhd, char *tex
     return strlen(text);
 }
 
-static void log_message(void *context, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void log_message(void *context, const char *format, va_list arguments)
 {
     const udsb_worker_t *const worker = context;
     char line[512];

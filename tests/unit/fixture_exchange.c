@@ -298,11 +298,13 @@ void scene_hold_turn(scene_t *scene)
     udr_waiter_t holder = {.wake = NULL};
     scene->member->settings.max = 1;
     assert_int_equal(udr_pool_take(scene->member->pool, &holder), APR_SUCCESS);
+    scene->held++;
 }
 
 void scene_give_turn(scene_t *scene)
 {
     udr_pool_give(scene->member->pool, NULL);
+    scene->held--;
 }
 
 int scene_count_waiting(const scene_t *scene)
@@ -372,7 +374,7 @@ void check_failed(const scene_t *scene, udr_failure_kind_t kind, udr_exchange_st
                 failure->why ? failure->why : "-", (int)kind, name_of(state));
     }
     /* A connection on which something went wrong serves nobody else. */
-    check_counts(scene, -1, 0, file, line);
+    check_counts(scene, -1, scene->held, file, line);
 }
 
 void check_why(const scene_t *scene, const char *why, apr_status_t error, const char *file, int line)

@@ -25,6 +25,7 @@ typedef struct scene_t {
     apr_time_t now;          /* what the exchange is told */
     apr_size_t scratch_size; /* 0: as large as the exchange makes use of */
     int wakes;               /* how often the waiter was woken */
+    int held;                /* turns that the test itself has */
 } scene_t;
 
 /* A member that listens, and no exchange yet. For cmocka. */

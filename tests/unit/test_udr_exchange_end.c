@@ -12,6 +12,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include <stdio.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -123,88 +124,45 @@ static int reach_start(scene_t *scene)
     return -1;
 }
 
-static const struct {
+typedef struct moment_t {
     const char *name;
     int (*reach)(scene_t *scene);
     udr_exchange_state_t state;
-} moments[] = {
+} moment_t;
+
+static const moment_t moments[] = {
     {"start", reach_start, UDR_EXCHANGE_START},
     {"turn", reach_turn, UDR_EXCHANGE_TURN},
     {"connect", reach_connect, UDR_EXCHANGE_CONNECT},
-    {"full member", reach_full_member, UDR_EXCHANGE_SEND},
-    {"empty client", reach_empty_client, UDR_EXCHANGE_SEND},
-    {"100 Continue", reach_continue, UDR_EXCHANGE_SEND},
+    {"full_member", reach_full_member, UDR_EXCHANGE_SEND},
+    {"empty_client", reach_empty_client, UDR_EXCHANGE_SEND},
+    {"100_continue", reach_continue, UDR_EXCHANGE_SEND},
     {"head", reach_head, UDR_EXCHANGE_HEAD},
-    {"half a head", reach_half_a_head, UDR_EXCHANGE_HEAD},
+    {"half_a_head", reach_half_a_head, UDR_EXCHANGE_HEAD},
     {"relay", reach_relay, UDR_EXCHANGE_RELAY},
-    {"full client", reach_full_client, UDR_EXCHANGE_RELAY},
-    {"early response", reach_early_response, UDR_EXCHANGE_RELAY},
-    {"second attempt", reach_second_attempt, UDR_EXCHANGE_HEAD},
+    {"full_client", reach_full_client, UDR_EXCHANGE_RELAY},
+    {"early_response", reach_early_response, UDR_EXCHANGE_RELAY},
+    {"second_attempt", reach_second_attempt, UDR_EXCHANGE_HEAD},
 };
 
-/* Plays a scene of its own for each moment: what `end_it` does there has to leave nothing behind. */
-static void at_each_moment(void (*end_it)(scene_t *scene, udr_exchange_state_t where))
-{
-    for (size_t i = 0; i < COUNT(moments); i++) {
-        void *state = NULL;
-        assert_int_equal(scene_set_up(&state), 0);
-        scene_t *scene = state;
-        int fd = moments[i].reach(scene);
-        end_it(scene, moments[i].state);
-        if (scene->exchange) {
-            assert_int_equal(udr_exchange_fd(scene->exchange), -1);
-        }
-        assert_int_equal(scene_count_waiting(scene), 0);
-        if (moments[i].reach == reach_turn) {
-            assert_int_equal(scene->wakes, 0);
-            scene_give_turn(scene);
-        }
-        assert_counts(scene, 0, 0);
-        if (fd >= 0) {
-            /* The member learns of it at once. */
-            struct pollfd end = {.fd = fd, .events = POLLIN};
-            assert_int_equal(poll(&end, 1, 0), 1);
-            assert_true(end.revents & POLLHUP);
-            close(fd);
-        }
-        if (scene_tear_down(&state) != 0) {
-            fail_msg("something is left behind at: %s", moments[i].name);
-        }
-    }
-}
+/* --- what ends it --- */
 
 static void let_client_go(scene_t *scene, udr_exchange_state_t where)
 {
     apr_size_t heard_before = scene->client.story.len;
     scene->client.is_gone = true;
     assert_false(scene_settle(scene));
-    assert_state(scene, UDR_EXCHANGE_FAILED);
-    assert_int_equal(udr_exchange_failure(scene->exchange)->kind, UDR_FAILURE_CLIENT_GONE);
-    assert_int_equal(udr_exchange_failure(scene->exchange)->state, where);
+    assert_failed(scene, UDR_FAILURE_CLIENT_GONE, where);
     /* Nobody speaks to one who has gone. */
     assert_int_equal(scene->client.story.len, heard_before);
-}
-
-static void frees_the_member_when_the_client_goes(void **state)
-{
-    (void)state;
-    at_each_moment(let_client_go);
 }
 
 static void cancel(scene_t *scene, udr_exchange_state_t where)
 {
     udr_exchange_cancel(scene->exchange);
-    assert_state(scene, UDR_EXCHANGE_FAILED);
-    assert_int_equal(udr_exchange_failure(scene->exchange)->kind, UDR_FAILURE_CLIENT_GONE);
-    assert_int_equal(udr_exchange_failure(scene->exchange)->state, where);
+    assert_failed(scene, UDR_FAILURE_CLIENT_GONE, where);
     udr_exchange_cancel(scene->exchange);
-    assert_int_equal(udr_exchange_failure(scene->exchange)->state, where);
-}
-
-static void can_be_cancelled_anywhere(void **state)
-{
-    (void)state;
-    at_each_moment(cancel);
+    assert_failed(scene, UDR_FAILURE_CLIENT_GONE, where);
 }
 
 static void destroy(scene_t *scene, udr_exchange_state_t where)
@@ -213,10 +171,53 @@ static void destroy(scene_t *scene, udr_exchange_state_t where)
     scene_end(scene);
 }
 
-static void ends_with_its_request(void **state)
+static const struct {
+    const char *name;
+    void (*end_it)(scene_t *scene, udr_exchange_state_t where);
+} endings[] = {
+    {"frees_the_member_when_the_client_goes", let_client_go},
+    {"can_be_cancelled", cancel},
+    {"ends_with_its_request", destroy},
+};
+
+/* --- every end at every moment --- */
+
+/* One test. */
+typedef struct case_t {
+    char name[80];
+    const moment_t *moment;
+    void (*end_it)(scene_t *scene, udr_exchange_state_t where);
+} case_t;
+
+static const case_t *played; /* the one whose scene is set up */
+
+static int set_up_case(void **state)
 {
-    (void)state;
-    at_each_moment(destroy);
+    played = *state;
+    return scene_set_up(state);
+}
+
+static void leaves_nothing_behind(void **state)
+{
+    scene_t *scene = *state;
+    int fd = played->moment->reach(scene);
+    played->end_it(scene, played->moment->state);
+    if (scene->exchange) {
+        assert_int_equal(udr_exchange_fd(scene->exchange), -1);
+    }
+    assert_int_equal(scene_count_waiting(scene), 0);
+    assert_int_equal(scene->wakes, 0);
+    if (scene->held) {
+        scene_give_turn(scene);
+    }
+    assert_counts(scene, 0, 0);
+    if (fd >= 0) {
+        /* The member learns of it at once. */
+        struct pollfd end = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&end, 1, 0), 1);
+        assert_true(end.revents & POLLHUP);
+        close(fd);
+    }
 }
 
 /* The turn was given to one who then had no use for it. */
@@ -231,20 +232,27 @@ static void hands_on_a_turn_it_has_no_use_for(void **state)
     assert_int_equal(scene->wakes, 1);
     udr_exchange_cancel(scene->exchange);
     assert_int_equal(udr_pool_take(scene->member->pool, &next), APR_SUCCESS);
-    scene_give_turn(scene);
+    udr_pool_give(scene->member->pool, NULL);
     assert_counts(scene, 0, 0);
 }
 
-#define in_scene(test) cmocka_unit_test_setup_teardown(test, scene_set_up, scene_tear_down)
+static void make_case(struct CMUnitTest *test, case_t *made, size_t moment, size_t ending)
+{
+    (void)snprintf(made->name, sizeof made->name, "%s_at_%s", endings[ending].name, moments[moment].name);
+    made->moment = &moments[moment];
+    made->end_it = endings[ending].end_it;
+    *test = (struct CMUnitTest){made->name, leaves_nothing_behind, set_up_case, scene_tear_down, made};
+}
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frees_the_member_when_the_client_goes),
-        cmocka_unit_test(can_be_cancelled_anywhere),
-        cmocka_unit_test(ends_with_its_request),
-        in_scene(hands_on_a_turn_it_has_no_use_for),
-    };
+    static case_t cases[COUNT(moments) * COUNT(endings)];
+    static struct CMUnitTest tests[COUNT(cases) + 1];
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        make_case(&tests[i], &cases[i], i % COUNT(moments), i / COUNT(moments));
+    }
+    tests[COUNT(cases)] = (struct CMUnitTest)cmocka_unit_test_setup_teardown(hands_on_a_turn_it_has_no_use_for,
+                                                                             scene_set_up, scene_tear_down);
     apr_initialize();
     return cmocka_run_group_tests_name("udr_exchange_end", tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ static void stderr_gets_time_process_and_level(void **state)
     close(ends[1]);
     assert_true(read(ends[0], text, sizeof text - 1) > 0);
     close(ends[0]);
-    snprintf(expected, sizeof expected, "Z udsbackend[%d] warning: something\n", (int)getpid());
+    snprintf(expected, sizeof expected, "Z test_udsb_log[%d] warning: something\n", (int)getpid());
     assert_string_equal(text + strlen("2026-01-01T00:00:00.000"), expected);
     assert_int_equal(text[10], 'T');
 }

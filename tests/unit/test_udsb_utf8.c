@@ -23,8 +23,7 @@ static const char *const valid[] = {
     "\xef\xbf\xbf",
     "\xf0\x90\x80\x80",
     "\xf4\x8f\xbf\xbf",
-    "a\xe2\x82\xac"
-    "b",
+    "a\xe2\x82\xac\x62",
 };
 
 /* Overlong, surrogates, too high, stray and missing continuation bytes. */
@@ -34,8 +33,7 @@ static const char *const invalid[] = {
     "\xc0\x80",
     "\xc1\xbf",
     "\xc2",
-    "\xc2"
-    "a",
+    "\xc2\x61",
     "\xe0\x9f\xbf",
     "\xe0\xa0",
     "\xed\xa0\x80",

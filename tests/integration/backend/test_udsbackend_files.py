@@ -73,7 +73,8 @@ def test_paths(backend, target, text, content_type):
 
 
 @pytest.mark.parametrize("target, location", [
-    ("/sub", "/sub/"), ("/sub?a=b", "/sub/?a=b"), ("/a%20b", "/a%20b/"), ("//sub", "/sub/"), ("/sub/deep", "/sub/deep/"),
+    ("/sub", "/sub/"), ("/sub?a=b", "/sub/?a=b"), ("/a%20b", "/a%20b/"), ("//sub", "/sub/"),
+    ("/sub/deep", "/sub/deep/"),
 ])
 def test_a_directory_without_its_slash(backend, target, location):
     answer = backend.get(target)
@@ -113,7 +114,8 @@ def test_a_directory_that_becomes_a_link(backend, root):
     (root / "flip" / "secret").write_text("inside")
     (root / "real").symlink_to("..")
     connection = udsb_program.UnixConnection(backend.socket)
-    script = "i=0; while [ $i -lt 300 ]; do mv -T flip x; mv -T real flip; mv -T flip real; mv -T x flip; i=$((i+1)); done"
+    script = ("i=0; while [ $i -lt 300 ]; do mv -T flip x; mv -T real flip; mv -T flip real; mv -T x flip; "
+              "i=$((i+1)); done")
     with subprocess.Popen(["sh", "-c", script], cwd=root, stderr=subprocess.DEVNULL) as flipper:
         seen = set()
         while flipper.poll() is None:

@@ -28,9 +28,9 @@ def test_2000_waiting_requests_hold_no_threads(start):
     count = 2000
 
     async def talk():
-        tasks = [asyncio.create_task(exchange(backend.socket, b"GET /delay/%d HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
-                                              b"\r\n" % (2000 if number % 2 else 500))) for number in range(count)]
-        return await asyncio.gather(*tasks)
+        head = b"GET /delay/%d HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        return await asyncio.gather(*[exchange(backend.socket, head % (2000 if number % 2 else 500))
+                                      for number in range(count)])
     before = threads(backend)
     answers = asyncio.run(asyncio.wait_for(talk(), PATIENCE))
     assert sum(b"waited 500 ms" in answer for answer in answers) == count / 2

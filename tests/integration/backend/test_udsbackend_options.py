@@ -105,8 +105,8 @@ def test_check_of_a_stale_socket(start):
 
 def test_check_of_what_is_wrong(directory):
     (directory / "file").write_text("")
-    result = run("--check", "--socket", str(directory / "file"), "--socket", str(directory / "none" / "a.sock"), "--root",
-                 str(directory / "file"), "--backlog", "65535")
+    result = run("--check", "--socket", str(directory / "file"), "--socket", str(directory / "none" / "a.sock"),
+                 "--root", str(directory / "file"), "--backlog", "65535")
     assert result.returncode == 1
     assert f"error: {directory}/file: exists and is a regular file" in result.stdout
     assert f"error: {directory}/none/a.sock: its directory {directory}/none: No such file or directory" in result.stdout

@@ -232,8 +232,8 @@ def test_metrics(backend):
     assert after["uptime_seconds"] >= before["uptime_seconds"]
 
 
-@pytest.mark.parametrize("target", ["/ux", "/healthz", "/bytes/100", "/delay/1", "/sse?count=1", "/chunked/2", "/metrics",
-                                    "/status/200", "/echo"])
+@pytest.mark.parametrize("target", ["/ux", "/healthz", "/bytes/100", "/delay/1", "/sse?count=1", "/chunked/2",
+                                    "/metrics", "/status/200", "/echo"])
 def test_head(backend, target):
     connection = udsb_program.UnixConnection(backend.socket)
     connection.request("HEAD", target)

@@ -47,7 +47,7 @@ def listener(directory):
     os.unlink(directory / "passed.sock")
 
 
-# --- activation and notes ------------------------------------------------------------------------------------------------
+# --- activation and notes ---------------------------------------------------------------------------------------------
 
 def test_activation(start, directory, listener):
     early = connect(str(directory / "passed.sock"))
@@ -64,7 +64,8 @@ def test_activation(start, directory, listener):
 
 
 def test_activation_and_own_sockets(start, directory, listener):
-    backend = start("--socket", str(directory / "passed.sock"), wrapper=launcher([listener]), **pass_listeners([listener]))
+    backend = start("--socket", str(directory / "passed.sock"), wrapper=launcher([listener]),
+                    **pass_listeners([listener]))
     assert backend.get("/ux").status == 200
     assert get(str(directory / "passed.sock"), "/ux").status == 200
 
@@ -107,11 +108,12 @@ def test_log_is_one_line_an_event(start):
     backend = start()
     assert backend.stop() == 0
     for line in backend.log().splitlines():
-        assert re.fullmatch(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z udsbackend\[{backend.process.pid}\] info: .+", line)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z udsbackend"
+                            rf"\[{backend.process.pid}\] info: .+", line)
     assert f"listening on {backend.socket}" in backend.log()
 
 
-# --- drain ------------------------------------------------------------------------------------------------------------------
+# --- drain ------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals(start, number):
@@ -198,7 +200,7 @@ def test_streams_end_with_the_server(start):
     assert read_all(events).endswith(b"0\r\n\r\n")  # properly
 
 
-# --- instances ---------------------------------------------------------------------------------------------------------------
+# --- instances --------------------------------------------------------------------------------------------------------
 
 def instance_pids(backend):
     return [pid for pid in group_members(backend.process.pid) if pid != backend.process.pid]
@@ -229,7 +231,7 @@ def test_an_instance_that_dies_is_started_again(start, directory):
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: not cannot_connect(path) and pid_behind(path) != first, "the second instance to be back")
     assert get(path, "/ux").status == 200
-    assert f"instance 2 was killed by signal {signal.SIGKILL:d} (Killed); it is started again in 100 ms" in backend.log()
+    assert "instance 2 was killed by signal 9 (Killed); it is started again in 100 ms" in backend.log()
     second = pid_behind(path)
     os.kill(second, signal.SIGKILL)
     wait_for(lambda: "it is started again in 200 ms" in backend.log(), "a longer pause")
@@ -247,6 +249,17 @@ def test_instances_drain(start, directory):
         wait_for(lambda path=path: get(path, "/healthz").status == 503, "the drain")
     assert b"waited 800 ms" in read_all(delayed)
     assert backend.wait() == 0
+
+
+def test_a_terminal_sends_its_signal_to_all_processes(start, directory):
+    """Ctrl-C reaches the instances twice, directly and through their parent; it must not cut the drain short."""
+    backend = start("--instances", "2", "--drain", "700ms")
+    begin = time.monotonic()
+    os.killpg(backend.process.pid, signal.SIGINT)
+    wait_for(lambda: get(str(directory / "a-1.sock"), "/healthz").status == 503, "the drain")
+    assert backend.wait() == 0
+    assert time.monotonic() - begin >= 0.7
+    assert backend.log().count("the drain ends early") == 0
 
 
 def test_an_instance_that_cannot_start_stops_all(directory, start):
@@ -276,7 +289,7 @@ def test_instances_write_one_ready_note(start):
     assert not select.select([backend.notes], [], [], 0)[0]
 
 
-# --- peers ----------------------------------------------------------------------------------------------------------------------
+# --- peers ------------------------------------------------------------------------------------------------------------
 
 def curl_as(user, name):
     """curl's exit status and output as another user."""
@@ -291,8 +304,8 @@ def test_allowed_peers(start):
     assert curl_as("65534", backend.socket) == (0, "Hello via unix socket")
     status, output = curl_as("bin", backend.socket)
     assert status in (7, 52, 55, 56) and output == ""  # closed without a word
-    assert re.search(r"warning: refused a connection on \S+: process \d+ \(curl\) of user bin \(2\) is not an allowed peer",
-                     backend.log())
+    assert re.search(r"warning: refused a connection on \S+: process \d+ \(curl\) of user bin \(2\) "
+                     r"is not an allowed peer", backend.log())
     assert udsb_program.read_all(connect(backend.socket)) == b""  # root is not on the list either
 
 
@@ -302,7 +315,7 @@ def test_without_a_list_the_mode_decides(start):
     assert backend.get("/ux").status == 200
 
 
-# --- units ---------------------------------------------------------------------------------------------------------------------
+# --- units ------------------------------------------------------------------------------------------------------------
 
 def test_unit_files_name_options_that_exist():
     folder = pathlib.Path(__file__).resolve().parents[3] / "conf" / "systemd"

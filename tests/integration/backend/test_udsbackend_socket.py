@@ -40,7 +40,8 @@ class Inotify:
     def __init__(self, path):
         self.libc = ctypes.CDLL(None, use_errno=True)
         self.descriptor = self.libc.inotify_init1(os.O_CLOEXEC)
-        assert self.libc.inotify_add_watch(self.descriptor, os.fsencode(path), self.CREATE | self.MOVED_TO | self.ATTRIB) > 0
+        events = self.CREATE | self.MOVED_TO | self.ATTRIB
+        assert self.libc.inotify_add_watch(self.descriptor, os.fsencode(path), events) > 0
 
     def events(self):
         """(mask, name), for ever."""
@@ -84,6 +85,12 @@ def test_several_sockets(start):
 def test_an_abstract_name_is_no_file(start, directory):
     start(sockets=["@udsb-no-file"])
     assert sockets_in(directory) == ["notify"]
+
+
+def test_an_abstract_name_has_no_mode(start):
+    backend = start("--mode", "0600", sockets=["@udsb-mode", "a.sock"])
+    assert "warning: @udsb-mode is no file: mode, owner and group do not apply" in backend.log()
+    assert backend.log().count("do not apply") == 1
 
 
 def test_a_relative_path(start, directory):
@@ -208,7 +215,7 @@ def test_only_its_own_file_is_unlinked(start):
 
 
 def test_a_restart_while_the_old_one_finishes(start):
-    """The new server takes the path over as soon as the old one stops to accept; the old one's request still ends well."""
+    """The new server takes the path over as soon as the old one stops to accept; the old one's request ends well."""
     first = start()
     slow = connect(first.socket)
     slow.sendall(b"GET /delay/1500 HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -237,7 +244,7 @@ def test_a_directory_that_is_not_there(directory):
 
 
 def test_a_lock_that_is_held(start, directory):
-    """A server that is stopped in the middle of starting keeps others waiting, not for ever; here it lets go in time."""
+    """A server that is held up in the middle of starting keeps others waiting; here it lets go in time."""
     import fcntl
     with open(directory / "a.sock.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -251,6 +258,7 @@ def test_a_lock_that_is_held(start, directory):
 
 def test_backlog(start, directory):
     backend = start("--backlog", "7")
-    line = subprocess.run(["ss", "-xlH", "src", f"{directory}/a.sock*"], check=True, capture_output=True, text=True).stdout
+    line = subprocess.run(["ss", "-xlH", "src", f"{directory}/a.sock*"], check=True, capture_output=True,
+                          text=True).stdout
     assert line.split()[3] == "7"
     assert backend.get("/ux").status == 200

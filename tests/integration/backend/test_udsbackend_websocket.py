@@ -24,7 +24,7 @@ def client(backend, **options):
                                    close_timeout=PATIENCE, ping_interval=None, **options)
 
 
-# --- a client that can do wrong ------------------------------------------------------------------------------------------
+# --- a client that can do wrong ---------------------------------------------------------------------------------------
 
 def frame(opcode, payload=b"", fin=True, rsv=0, mask=True, length=None):
     """The bytes of a frame; length: what it claims to have."""
@@ -105,7 +105,7 @@ class RawClient:
         self.connection.close()
 
 
-# --- what is right --------------------------------------------------------------------------------------------------------
+# --- what is right ----------------------------------------------------------------------------------------------------
 
 def test_echo(backend):
     async def talk():
@@ -206,7 +206,8 @@ def test_a_client_that_does_not_read_holds_no_memory(backend):
     for _ in range(count):
         assert raw.read_frame() == (BINARY, payload)
     sender.join()
-    assert memory_kib(backend.process.pid, "VmHWM") - before < memory_allowance_kib(16384)  # the peak, with a client a little behind
+    # The peak, with a client a little behind all the time.
+    assert memory_kib(backend.process.pid, "VmHWM") - before < memory_allowance_kib(16384)
     raw.send(close_frame(1000))
     raw.assert_closes_with(1000)
 
@@ -219,7 +220,7 @@ def test_a_client_that_vanishes(backend):
     wait_for(lambda: backend.metrics()["connections"] == 1, "its connection to be gone")
 
 
-# --- what is wrong ---------------------------------------------------------------------------------------------------------
+# --- what is wrong ----------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("data, code", [
     (frame(TEXT, b"x", mask=False), 1002),
@@ -289,7 +290,7 @@ def test_a_plain_get(backend):
     assert get(backend.socket, "/ws").status == 426
 
 
-# --- the end -----------------------------------------------------------------------------------------------------------------
+# --- the end ----------------------------------------------------------------------------------------------------------
 
 def test_the_server_says_goodbye(start):
     backend = start()
