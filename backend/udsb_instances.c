@@ -72,13 +72,12 @@ static unsigned threads_of_each(unsigned instances)
     return count > instances ? count / instances : 1;
 }
 
-/* The parent passes SIGTERM on. What a terminal sends to the whole process group must not count twice. */
+/* The parent passes SIGTERM on. What a terminal sends to the whole process group must not count twice: SIGINT and
+ * SIGHUP stay blocked, and nobody waits for them. */
 static void listen_to_the_parent_only(sigset_t *signals)
 {
     sigset_t child;
 
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     pthread_sigmask(SIG_UNBLOCK, &child, NULL);

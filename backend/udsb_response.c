@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* What a stream's source is asked for at once, where the length is known: large enough to fill a socket's buffer. */
@@ -78,6 +79,16 @@ udsb_response_t *udsb_response_file(const char *type, int descriptor, uint64_t o
     return with_type(udsb_response_wrap(mhd, length), type);
 }
 
+/* Ends an answer that can't go on, so that the client sees it cut. libmicrohttpd 0.9.75 loses sight of a connection
+ * whose source reports an error (MHD_epoll takes it off its list before it is cleaned up; it then stays open for ever),
+ * but not of one that it can't write to. */
+static ssize_t break_off(const udsb_request_t *request, char *buffer)
+{
+    shutdown(request->descriptor, SHUT_RDWR);
+    buffer[0] = '\0';
+    return 1;
+}
+
 static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_t size)
 {
     stream_t *const stream = context;
@@ -85,7 +96,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_
     ssize_t length;
 
     if (request->wait.is_gone) /* while it waited */
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return break_off(request, buffer);
     length = stream->source(stream->state, position, buffer, size);
     if (length > 0) {
         udsb_metrics_add_own(&request->worker->metrics.bytes_out, (uint64_t)length);
@@ -95,7 +106,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_
         udsb_wait_begin(request);
         return 0;
     }
-    return length == UDSB_SOURCE_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+    return length == UDSB_SOURCE_END ? MHD_CONTENT_READER_END_OF_STREAM : break_off(request, buffer);
 }
 
 static void free_stream(void *context)

@@ -12,8 +12,9 @@
 enum {
     THREADS_MAXIMUM = 256,
     FINISH_MS = 60000,
-    CUT_MS = 5000,  /* connections that were cut end on their threads within microseconds */
-    BACKLOG = 4096, /* net.core.somaxconn since Linux 5.4 */
+    SLICE_MS = 1000, /* between two looks at who still has a request */
+    CUT_MS = 5000,   /* connections that were cut end on their threads within microseconds */
+    BACKLOG = 4096,  /* net.core.somaxconn since Linux 5.4 */
     MODE = 0660,
     RESERVED_DESCRIPTORS = 64 /* for files, loops, the program */
 };
@@ -338,6 +339,34 @@ static void cut_worker(void *context)
     udsb_worker_cut(context);
 }
 
+static void count_busy(void *context)
+{
+    const udsb_worker_t *const worker = context;
+
+    atomic_fetch_add(&worker->server->finish.busy, udsb_worker_count_busy(worker));
+}
+
+/* Waits until all connections have ended, or those that are left have nothing to finish: libmicrohttpd 0.9.75 may miss
+ * that the client of an idle connection has gone, when that happens just as its last answer stops waiting; such a one
+ * ends with the daemon. Returns how many are left that do matter. */
+static uint64_t wait_for_requests(udsb_server_t *server)
+{
+    const uint64_t end_ms = udsb_loop_now() + server->options.finish_ms;
+    uint64_t left, now_ms = udsb_loop_now();
+
+    do {
+        const uint64_t rest_ms = end_ms - now_ms;
+
+        left = wait_for_connections(server, rest_ms < SLICE_MS ? rest_ms : SLICE_MS, false);
+        atomic_store(&server->finish.busy, 0);
+        for_each_worker(server, count_busy);
+        if (!atomic_load(&server->finish.busy))
+            return 0;
+        now_ms = udsb_loop_now();
+    } while (left && now_ms < end_ms && !atomic_load(&server->hurrying));
+    return left;
+}
+
 static void finish_requests(udsb_server_t *server)
 {
     uint64_t left;
@@ -347,7 +376,7 @@ static void finish_requests(udsb_server_t *server)
     for (size_t i = 0; i < server->acceptor_count; i++)
         udsb_acceptor_accept_rest(server->acceptors[i]);
     for_each_worker(server, stop_worker);
-    left = wait_for_connections(server, server->options.finish_ms, false);
+    left = wait_for_requests(server);
     if (!left)
         return;
     udsb_log_event(&server->log, UDSB_LOG_WARNING, "cutting off %llu connections that have not finished",

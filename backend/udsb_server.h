@@ -40,7 +40,8 @@ struct udsb_server {
     atomic_bool hurrying; /* requests are cut off */
     udsb_metrics_t metrics;
 
-    struct { /* needs the mutex */
+    struct {                   /* needs the mutex, busy excepted */
+        _Atomic uint64_t busy; /* connections that have something to finish, as counted last */
         pthread_mutex_t mutex;
         pthread_cond_t changed; /* no connection is left, or hurrying was set */
     } finish;

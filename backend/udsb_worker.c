@@ -218,7 +218,7 @@ static bool turn(void *context)
         worker->has_events = false;
         MHD_run_wait(worker->daemon, 0);
     }
-    return has_pending_work(worker);
+    return worker->has_events || has_pending_work(worker); /* a handler may have resumed something meanwhile */
 }
 
 /* --- life -----------------------------------------------------------------------------------------------------------
@@ -344,6 +344,15 @@ void udsb_worker_stop(udsb_worker_t *worker)
         if (!connection->is_busy)
             close_when_idle(connection);
     }
+}
+
+uint64_t udsb_worker_count_busy(const udsb_worker_t *worker)
+{
+    uint64_t busy = udsb_metrics_get(&worker->server->metrics.websockets_open);
+
+    for (const connection_t *connection = worker->first; connection; connection = connection->next)
+        busy += connection->is_busy;
+    return busy;
 }
 
 void udsb_worker_cut(udsb_worker_t *worker)

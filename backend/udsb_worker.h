@@ -41,6 +41,9 @@ void udsb_worker_give(udsb_server_t *server, udsb_worker_t *current, int descrip
  * streams that wait, and WebSockets. */
 void udsb_worker_stop(udsb_worker_t *worker);
 
+/* How many of its connections have a request or are WebSockets. */
+uint64_t udsb_worker_count_busy(const udsb_worker_t *worker);
+
 /* server->hurrying is set: closes all connections, whatever they do. */
 void udsb_worker_cut(udsb_worker_t *worker);
 

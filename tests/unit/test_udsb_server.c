@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static char directory[64], path[96];
@@ -324,29 +326,6 @@ static void many_requests_on_one_connection(void **state)
     close(descriptor);
 }
 
-/* As many as libmicrohttpd takes from epoll at once, twice, and some: all at the same moment, none is forgotten. */
-static void a_crowd_at_once(void **state)
-{
-    enum { CROWD = 600 };
-    int descriptors[CROWD];
-    char text[1024];
-
-    (void)state;
-    for (int round = 0; round < 5; round++) {
-        for (int i = 0; i < CROWD; i++) {
-            if (!round)
-                assert_true((descriptors[i] = try_connect()) >= 0);
-            assert_int_equal(send(descriptors[i], GET("/ux"), strlen(GET("/ux")), MSG_NOSIGNAL), strlen(GET("/ux")));
-        }
-        for (int i = 0; i < CROWD; i++) {
-            read_until(descriptors[i], "Hello", text, sizeof text);
-            assert_non_null(strstr(text, "Hello"));
-        }
-    }
-    for (int i = 0; i < CROWD; i++)
-        close(descriptors[i]);
-}
-
 static void *stop(void *context)
 {
     (void)context;
@@ -374,40 +353,85 @@ static void stopping_finishes_what_runs_and_closes_what_is_idle(void **state)
     close(kept);
 }
 
-/* The worker threads are held by a handler while connections queue up; these are served though the server stops first.
- */
+/* --- a server whose only worker is held by a handler, so that things pile up before it
+ * --------------------------------- */
+
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void pass_the_gate(void)
+{
+    assert_int_equal(write(entered[1], "x", 1), 1);
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+}
 
 static void answer_behind_the_gate(udsb_request_t *request, void *context)
 {
     (void)context;
-    assert_int_equal(write(entered[1], "x", 1), 1);
-    pthread_mutex_lock(&gate);
-    pthread_mutex_unlock(&gate);
+    pass_the_gate();
     udsb_request_answer_text(request, 200, "through");
+}
+
+static void wait_until_stop(udsb_request_t *request, void *context)
+{
+    (void)context;
+    if (udsb_request_state(request)) {
+        udsb_request_answer_text(request, 200, "woken");
+        return;
+    }
+    udsb_request_set_state(request, &gate, NULL);
+    udsb_request_wait(request, 3600000, true);
+}
+
+static int set_up_gate(void **state)
+{
+    if (set_up(state))
+        return -1;
+    udsb_server_destroy(server);
+    server = udsb_server_create(&(udsb_server_options_t){.threads = 1, .log = be_silent});
+    map("GET", "/gate", answer_behind_the_gate, NULL);
+    map("POST", "/until/stop", wait_until_stop, NULL);
+    assert_int_equal(udsb_server_map_text(server, "GET", "/ux", "Hello"), UDSB_OK);
+    assert_int_equal(udsb_server_listen(server, &(udsb_listener_options_t){.address = path}), UDSB_OK);
+    return udsb_server_start(server) == UDSB_OK ? 0 : -1;
+}
+
+/* Closes the gate, and sends a request that stands before it. */
+static int close_gate(const char *request)
+{
+    int descriptor;
+
+    pthread_mutex_lock(&gate);
+    descriptor = connect_and_send(request);
+    wait_until_entered();
+    return descriptor;
+}
+
+/* Begins to stop the server: what it wants of the worker comes before all that piles up at the sockets. */
+static pthread_t begin_to_stop(void)
+{
+    const struct timespec moment = {.tv_nsec = 100000000};
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, stop, NULL), 0);
+    while (!udsb_server_is_draining(server))
+        sched_yield();
+    nanosleep(&moment, NULL); /* from here to its first call of the worker nothing can be seen from outside */
+    return thread;
 }
 
 static void the_backlog_is_not_lost(void **state)
 {
-    enum { QUEUE = 20 };
-    udsb_server_t *const stopped = server;
+    enum { QUEUE = 64 };
     int holding, queued[QUEUE];
     char text[1024];
     pthread_t thread;
 
     (void)state;
-    udsb_server_destroy(stopped);
-    server = udsb_server_create(&(udsb_server_options_t){.threads = 1, .log = be_silent});
-    map("GET", "/gate", answer_behind_the_gate, NULL);
-    assert_int_equal(udsb_server_map_text(server, "GET", "/ux", "Hello"), UDSB_OK);
-    assert_int_equal(udsb_server_listen(server, &(udsb_listener_options_t){.address = path}), UDSB_OK);
-    assert_int_equal(udsb_server_start(server), UDSB_OK);
-    pthread_mutex_lock(&gate);
-    holding = connect_and_send(CLOSE("/gate"));
-    wait_until_entered();
+    holding = close_gate(CLOSE("/gate"));
     for (int i = 0; i < QUEUE; i++)
         queued[i] = connect_and_send(GET("/ux"));
-    assert_int_equal(pthread_create(&thread, NULL, stop, NULL), 0);
+    thread = begin_to_stop();
     pthread_mutex_unlock(&gate);
     for (int i = 0; i < QUEUE; i++) {
         read_until(queued[i], NULL, text, sizeof text);
@@ -419,6 +443,51 @@ static void the_backlog_is_not_lost(void **state)
     close(holding);
     pthread_join(thread, NULL);
 }
+
+/* A wait that ends with the server does not even begin when the server is stopping already. */
+static void no_wait_begins_while_stopping(void **state)
+{
+    const int descriptor = connect_and_send("POST /until/stop HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+                                            "Content-Length: 1\r\n\r\n");
+    char text[1024];
+    pthread_t thread;
+
+    (void)state;
+    read_until(descriptor, "100 Continue\r\n\r\n", text, sizeof text);
+    thread = begin_to_stop();
+    assert_int_equal(send(descriptor, "x", 1, MSG_NOSIGNAL), 1);
+    read_until(descriptor, NULL, text, sizeof text);
+    assert_non_null(strstr(text, "woken"));
+    close(descriptor);
+    pthread_join(thread, NULL);
+}
+
+/* Exactly as many requests at the same moment as libmicrohttpd takes from epoll at once: none is forgotten. */
+static void a_crowd_at_once(void **state)
+{
+    enum { CROWD = 128 };
+    int holding, descriptors[CROWD];
+    char text[1024];
+
+    (void)state;
+    for (int i = 0; i < CROWD; i++) { /* known to the worker, and idle */
+        descriptors[i] = connect_and_send(GET("/ux"));
+        read_until(descriptors[i], "Hello", text, sizeof text);
+    }
+    holding = close_gate(GET("/gate"));
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(send(descriptors[i], GET("/ux"), strlen(GET("/ux")), MSG_NOSIGNAL), strlen(GET("/ux")));
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < CROWD; i++) {
+        read_until(descriptors[i], "Hello", text, sizeof text);
+        assert_non_null(strstr(text, "Hello"));
+        close(descriptors[i]);
+    }
+    close(holding);
+}
+
+/* --- the end that is not waited for ---------------------------------------------------------------------------------
+ */
 
 static void what_does_not_finish_is_cut_off(void **state)
 {
@@ -532,9 +601,10 @@ int main(void)
         TEST(what_can_be_read_two_ways_is_refused),
         TEST(a_stream_that_fails_has_no_proper_end),
         TEST(many_requests_on_one_connection),
-        TEST(a_crowd_at_once),
         TEST(stopping_finishes_what_runs_and_closes_what_is_idle),
-        TEST(the_backlog_is_not_lost),
+        cmocka_unit_test_setup_teardown(the_backlog_is_not_lost, set_up_gate, tear_down),
+        cmocka_unit_test_setup_teardown(no_wait_begins_while_stopping, set_up_gate, tear_down),
+        cmocka_unit_test_setup_teardown(a_crowd_at_once, set_up_gate, tear_down),
         cmocka_unit_test_setup_teardown(what_does_not_finish_is_cut_off, set_up_impatient, tear_down),
         TEST(hurrying_cuts_off_at_once),
         TEST(steps_have_an_order),
