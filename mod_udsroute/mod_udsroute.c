@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The module record and its hooks: where httpd calls us, and in which order. */
 #include "mod_udsroute/mod_udsroute.h"
+#include "mod_udsroute/mod_udsroute_adopted.h"
 #include "mod_udsroute/mod_udsroute_child.h"
 #include "mod_udsroute/mod_udsroute_config.h"
 #include "mod_udsroute/mod_udsroute_handler.h"
@@ -11,6 +12,7 @@
 #include <http_connection.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mpm_common.h>
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
@@ -37,6 +39,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_translate_name(udr_route_translate, after_rewrite, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(udr_route_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_fixups(udr_route_fixups, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_handler(udr_adopted_guard, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_suspend_connection(udr_adopted_suspend, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(udr_handler, NULL, NULL, APR_HOOK_FIRST);
     udr_response_register();
 }

@@ -43,6 +43,8 @@ typedef struct udr_server_config_t {
     apr_array_header_t *members; /* udr_member_t *: of this server's own lines */
     apr_interval_time_t timeout; /* UDSTimeout */
     udr_via_t via;               /* UDSVia */
+    apr_interval_time_t park;    /* UDSPark */
+    int loops;                   /* UDSLoops, the main server's; 0: Off */
     bool is_used;                /* the main server's: there are members, on any server */
 } udr_server_config_t;
 
@@ -76,6 +78,26 @@ typedef struct udr_match_t {
     const char
         *filename; /* what r->filename was set to: something else there means that a rule has diverted the request */
 } udr_match_t;
+
+/* What is remembered of a client's connection; in c->conn_config. */
+typedef struct udr_conn_t {
+    bool is_nested;                /* within our own call of the process_connection hooks (mod_udsroute_stay.c) */
+    bool has_earned;               /* the request just served was routed */
+    int routed;                    /* requests that were routed so far */
+    const request_rec *proto_set;  /* the request whose X-Forwarded-Proto was set in fixups */
+    struct udr_adopted_t *adopted; /* NULL: it is the MPM's */
+} udr_conn_t;
+
+/* Made on first use. */
+static inline udr_conn_t *udr_conn_get(conn_rec *c)
+{
+    udr_conn_t *conn = ap_get_module_config(c->conn_config, &udsroute_module);
+    if (!conn) {
+        conn = apr_pcalloc(c->pool, sizeof *conn);
+        ap_set_module_config(c->conn_config, &udsroute_module, conn);
+    }
+    return conn;
+}
 
 static inline udr_server_config_t *udr_server_config(const server_rec *s)
 {

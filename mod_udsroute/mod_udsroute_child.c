@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_child.h"
+#include "mod_udsroute/mod_udsroute_loops.h"
 #include "mod_udsroute/mod_udsroute_stay.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
 #include "mod_udsroute/udr_clock.h"
@@ -29,7 +30,7 @@ static void tidy(void)
     for (server_rec *s = child.servers; s; s = s->next) {
         const apr_array_header_t *members = udr_server_config(s)->members;
         for (int i = 0; i < members->nelts; i++) {
-            udr_pool_tidy(APR_ARRAY_IDX(members, i, udr_member_t *)->pool, now);
+            udr_pool_tidy(APR_ARRAY_IDX(members, i, udr_member_t *)->pool, 0, now);
         }
     }
 }
@@ -96,7 +97,7 @@ static apr_status_t make_pools(apr_pool_t *pchild, server_rec *servers, int *cou
             }
             apr_status_t rv = udr_explanation_create(&member->explanation, pchild);
             if (rv == APR_SUCCESS) {
-                rv = udr_pool_create(&member->pool, member, pchild);
+                rv = udr_pool_create(&member->pool, member, 1 + udr_loops_count(), pchild);
             }
             if (rv != APR_SUCCESS) {
                 return rv;
@@ -107,22 +108,37 @@ static apr_status_t make_pools(apr_pool_t *pchild, server_rec *servers, int *cou
     return APR_SUCCESS;
 }
 
+/* Only the event MPM lets go of a connection between two steps of a request. */
+static int loops_wanted(const server_rec *s)
+{
+    int is_async = 0;
+    (void)ap_mpm_query(AP_MPMQ_IS_ASYNC, &is_async);
+    return is_async ? udr_server_config(s)->loops : 0;
+}
+
 void udr_child_init(apr_pool_t *pchild, server_rec *s)
 {
     int threaded = 0;
-    int count;
+    int count = 0;
     (void)ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
     child.is_threaded = threaded != AP_MPMQ_NOT_SUPPORTED;
     child.servers = s;
     child.stops = false;
+    /* The loops come first: the members' pools, made later, are cleaned up while they are there. */
+    apr_status_t rv = udr_loops_create(pchild, loops_wanted(s));
     udr_stay_child_init();
-    apr_status_t rv = make_pools(pchild, s, &count);
+    if (rv == APR_SUCCESS) {
+        rv = make_pools(pchild, s, &count);
+    }
     if (rv == APR_SUCCESS) {
         rv = udr_worker_child_init(pchild);
     }
     /* A prefork child runs its cleanups from a signal handler: no thread may have to be waited for there. */
     if (rv == APR_SUCCESS && child.is_threaded && count > 0) {
         rv = start_thread(pchild);
+    }
+    if (rv == APR_SUCCESS && count > 0) {
+        rv = udr_loops_start(pchild, s);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, UDRNO(0016) "this child can't serve routed requests");
@@ -132,6 +148,6 @@ void udr_child_init(apr_pool_t *pchild, server_rec *s)
 void udr_child_tidy_unthreaded(const udr_member_t *member)
 {
     if (!child.is_threaded) {
-        udr_pool_tidy(member->pool, udr_clock_now());
+        udr_pool_tidy(member->pool, 0, udr_clock_now());
     }
 }

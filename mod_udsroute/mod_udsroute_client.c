@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_client.h"
+#include "mod_udsroute/mod_udsroute_loops.h"
 #include "mod_udsroute/mod_udsroute_response.h"
 #include "mod_udsroute/udr_fields.h"
 
@@ -10,6 +11,7 @@
 #include <http_request.h>
 #include <util_filter.h>
 
+#include <poll.h>
 #include <sys/socket.h>
 
 /* How much body is asked of the input filters at once. */
@@ -19,10 +21,11 @@
  * what it keeps then does not mean that the client takes no more. */
 #define CORE_COALESCES 4096
 
-udr_client_t *udr_client_create(request_rec *r)
+udr_client_t *udr_client_create(request_rec *r, udr_member_t *member)
 {
     udr_client_t *client = apr_pcalloc(r->pool, sizeof *client);
     client->r = r;
+    client->member = member;
     client->first_status = r->status;
     client->out = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     return client;
@@ -230,16 +233,27 @@ static apr_status_t data(void *baton, udr_slice_t bytes)
     return APR_SUCCESS;
 }
 
+static bool is_writable(const udr_client_t *client)
+{
+    struct pollfd descriptor = {.fd = udr_client_fd(client), .events = POLLOUT};
+    return poll(&descriptor, 1, 0) != 0;
+}
+
 static apr_status_t push(void *baton, bool flush)
 {
     udr_client_t *client = baton;
     conn_rec *c = client->r->connection;
-    if (flush) {
+    /* A FLUSH bucket makes core wait for a client that takes nothing: a loop must not. */
+    bool is_full = flush && udr_loops_here() && !is_writable(client);
+    if (flush && !is_full) {
         APR_BRIGADE_INSERT_TAIL(client->out, apr_bucket_flush_create(c->bucket_alloc));
     }
     apr_status_t rv = pass(client);
     if (rv != APR_SUCCESS) {
         return rv;
+    }
+    if (is_full) {
+        return APR_EAGAIN;
     }
     if (flush || !c->data_in_output_filters || c->master) {
         client->unflushed = 0;

@@ -9,12 +9,14 @@
 
 typedef struct udr_client_t {
     request_rec *r;
+    udr_member_t *member;
     udr_exchange_t *exchange; /* set by the handler once it exists */
     apr_bucket_brigade *in;   /* body bytes taken from the filters and not yet consumed */
     apr_bucket_brigade *out;  /* response bytes collected and not yet passed on */
     bool in_ended;
     int first_status;   /* r->status before the exchange: an error's, when this is the request for its page */
     int member_status;  /* what the member answered; 0: nothing yet */
+    bool is_parked;     /* a loop took it from a worker thread */
     bool is_overridden; /* the member's response is replaced by httpd's page for its status */
     bool has_passed;    /* something went down the filters: the head can't be taken back */
     int body_status;    /* the HTTP status for a body that the filters refused; 0: none */
@@ -23,7 +25,7 @@ typedef struct udr_client_t {
 } udr_client_t;
 
 /* For r; from its pool. */
-udr_client_t *udr_client_create(request_rec *r);
+udr_client_t *udr_client_create(request_rec *r, udr_member_t *member);
 
 /* The table to give to the exchange, with or without a listener for its story. */
 const udr_client_ops_t *udr_client_ops(const request_rec *r);

@@ -13,6 +13,11 @@
 
 #define TIMEOUT_MAX apr_time_from_sec(24 * 3600)
 
+#define PARK_DEFAULT  apr_time_from_msec(2)
+#define PARK_MAX      apr_time_from_sec(60)
+#define LOOPS_DEFAULT 0 /* Off: until tunnels and the status page know of loops, they are to be asked for */
+#define LOOPS_MAX     64
+
 /* --- creation and merging ------------------------------------------------------------------------------------------
  */
 
@@ -24,6 +29,8 @@ void *udr_config_create_server(apr_pool_t *p, server_rec *s)
     config->members = apr_array_make(p, 8, sizeof(udr_member_t *));
     config->timeout = -1;
     config->via = UDR_VIA_UNSET;
+    config->park = -1;
+    config->loops = -1;
     return config;
 }
 
@@ -38,6 +45,8 @@ void *udr_config_merge_server(apr_pool_t *p, void *base_, void *overrides_)
     merged->members = overrides->members;
     merged->timeout = overrides->timeout >= 0 ? overrides->timeout : base->timeout;
     merged->via = overrides->via != UDR_VIA_UNSET ? overrides->via : base->via;
+    merged->park = overrides->park >= 0 ? overrides->park : base->park;
+    merged->loops = base->loops;
     return merged;
 }
 
@@ -92,8 +101,14 @@ udr_member_t *udr_config_member(udr_server_config_t *config, const udr_target_t 
 
 void udr_config_complete(server_rec *s)
 {
-    const udr_server_config_t *config = udr_server_config(s);
+    udr_server_config_t *config = udr_server_config(s);
     apr_interval_time_t timeout = config->timeout >= 0 ? config->timeout : s->timeout;
+    if (config->park < 0) {
+        config->park = PARK_DEFAULT;
+    }
+    if (config->loops < 0) {
+        config->loops = LOOPS_DEFAULT;
+    }
     for (int i = 0; i < config->members->nelts; i++) {
         udr_settings_resolve(&APR_ARRAY_IDX(config->members, i, udr_member_t *)->settings, timeout);
     }
@@ -271,6 +286,10 @@ static const char *cmd_reverse(cmd_parms *cmd, void *dir_, const char *first, co
     udr_dir_config_t *dir = dir_;
     const char *path = second ? first : cmd->path;
     const char *url = second ? second : first;
+    const char *error = ap_check_cmd_context(cmd, NOT_IN_DIRECTORY | NOT_IN_FILES | NOT_IN_HTACCESS);
+    if (error) {
+        return error;
+    }
     if (!path) {
         return say(cmd, "needs a path and a URL, as in: \"/app\" \"http://localhost/\"");
     }
@@ -367,6 +386,34 @@ static const char *cmd_timeout(cmd_parms *cmd, void *dir, const char *word)
     return NULL;
 }
 
+static const char *cmd_park(cmd_parms *cmd, void *dir, const char *word)
+{
+    apr_interval_time_t park;
+    const char *error = udr_value_time(&park, word, apr_time_from_sec(1), 0, PARK_MAX, cmd->pool);
+    (void)dir;
+    if (error) {
+        return say(cmd, error);
+    }
+    udr_server_config(cmd->server)->park = park;
+    return NULL;
+}
+
+static const char *cmd_loops(cmd_parms *cmd, void *dir, const char *word)
+{
+    int loops = 0;
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    (void)dir;
+    if (!error && strcasecmp(word, "Off") != 0) {
+        error = udr_value_int(&loops, word, 1, LOOPS_MAX, cmd->pool);
+        error = error ? apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", error, ", or Off", NULL) : NULL;
+    }
+    if (error) {
+        return error;
+    }
+    udr_server_config(cmd->server)->loops = loops;
+    return NULL;
+}
+
 #define SERVER_OR_DIRECTORY (RSRC_CONF | ACCESS_CONF)
 
 const command_rec udr_config_commands[] = {
@@ -388,6 +435,10 @@ const command_rec udr_config_commands[] = {
     AP_INIT_TAKE1("UDSVia", cmd_via, NULL, RSRC_CONF, "On, Off (default), Full or Block"),
     AP_INIT_TAKE1("UDSTimeout", cmd_timeout, NULL, RSRC_CONF,
                   "a time (default: Timeout): silence of a member while a response is due"),
+    AP_INIT_TAKE1("UDSLoops", cmd_loops, NULL, RSRC_CONF,
+                  "number of loop threads in each child, or Off (default): every exchange waits in its worker thread"),
+    AP_INIT_TAKE1("UDSPark", cmd_park, NULL, RSRC_CONF,
+                  "a time (default 2ms): how long a worker thread waits before a loop takes the exchange"),
     /* core's; httpd runs a directive for every module that has it. */
     AP_INIT_TAKE1("SetHandler", udr_sethandler_command, NULL, OR_FILEINFO, "udsroute:unix:socket|scheme://host"),
     {.name = NULL},

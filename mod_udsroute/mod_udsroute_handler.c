@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_handler.h"
+#include "mod_udsroute/mod_udsroute_adopted.h"
 #include "mod_udsroute/mod_udsroute_child.h"
 #include "mod_udsroute/mod_udsroute_client.h"
 #include "mod_udsroute/mod_udsroute_failure.h"
@@ -45,8 +46,10 @@ static apr_int64_t span(apr_time_t from, apr_time_t to)
 }
 
 /* What LogFormat's %{UDSROUTE_…}e shows. */
-static void set_environment(request_rec *r, const udr_member_t *member, const udr_exchange_t *exchange)
+static void set_environment(request_rec *r, const udr_client_t *client)
 {
+    const udr_member_t *member = client->member;
+    const udr_exchange_t *exchange = client->exchange;
     const udr_times_t *times = udr_exchange_times(exchange);
     apr_table_setn(r->subprocess_env, "UDSROUTE_MEMBER", member->target->text);
     apr_table_setn(r->subprocess_env, "BALANCER_WORKER_NAME", member->target->text);
@@ -55,7 +58,7 @@ static void set_environment(request_rec *r, const udr_member_t *member, const ud
     set_number(r, "UDSROUTE_CONNECT_US", span(times->connecting, times->connected));
     set_number(r, "UDSROUTE_TTFB_US", span(times->begun, times->first_byte));
     set_number(r, "UDSROUTE_TOTAL_US", span(times->begun, times->ended));
-    apr_table_setn(r->subprocess_env, "UDSROUTE_PARKED", "0");
+    apr_table_setn(r->subprocess_env, "UDSROUTE_PARKED", client->is_parked ? "1" : "0");
 }
 
 /* What httpd is to do after the exchange has failed. */
@@ -102,13 +105,19 @@ static int after_override(request_rec *r, udr_client_t *client)
     return status;
 }
 
-static int finish(request_rec *r, const udr_member_t *member, udr_client_t *client)
+int udr_handler_finish(udr_client_t *client)
 {
-    set_environment(r, member, client->exchange);
+    request_rec *r = client->r;
+    set_environment(r, client);
     if (udr_exchange_state(client->exchange) == UDR_EXCHANGE_FAILED) {
-        return after_failure(r, member, client);
+        return after_failure(r, client->member, client);
     }
     return client->is_overridden ? after_override(r, client) : OK;
+}
+
+bool udr_handler_is_plain(const udr_client_t *client)
+{
+    return udr_exchange_state(client->exchange) == UDR_EXCHANGE_DONE && !client->is_overridden;
 }
 
 static int out_of_resources(request_rec *r, const udr_member_t *member)
@@ -118,6 +127,54 @@ static int out_of_resources(request_rec *r, const udr_member_t *member)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+/* On a loop: starts, and leaves the rest to it. */
+static int serve_on_loop(udr_client_t *client, udr_exchange_plan_t *plan)
+{
+    request_rec *r = client->r;
+    udr_adopted_plan(r, plan);
+    client->exchange = udr_exchange_create(plan, r->pool);
+    if (udr_exchange_run(client->exchange, &udr_loops_here()->scratch, 0, udr_clock_now())) {
+        udr_adopted_park(client);
+        return SUSPENDED;
+    }
+    if (!udr_handler_is_plain(client)) {
+        udr_adopted_send_to_worker(r, client);
+        return SUSPENDED;
+    }
+    return udr_handler_finish(client);
+}
+
+/* How long this thread may wait before a loop takes over; under 0: to the end. */
+static apr_interval_time_t patience(request_rec *r)
+{
+    if (!udr_adopted_may_park(r)) {
+        return -1;
+    }
+    return udr_adopted_has_earned(r) ? 0 : udr_server_config(r->server)->park;
+}
+
+static int serve_on_worker(udr_client_t *client, udr_exchange_plan_t *plan)
+{
+    request_rec *r = client->r;
+    udr_worker_t *worker = udr_worker_borrow();
+    if (!worker) {
+        return out_of_resources(r, client->member);
+    }
+    plan->wake = udr_worker_wake;
+    plan->wake_baton = worker;
+    client->exchange = udr_exchange_create(plan, r->pool);
+    bool has_ended = udr_worker_run(worker, client, patience(r));
+    if (!has_ended) {
+        udr_adopted_park(client);
+    }
+    udr_worker_return(worker);
+    if (!has_ended) {
+        return SUSPENDED;
+    }
+    udr_stay_earn(r->connection);
+    return udr_handler_finish(client);
+}
+
 static int serve(request_rec *r, const udr_match_t *match)
 {
     udr_request_t *request = apr_palloc(r->pool, sizeof *request);
@@ -125,28 +182,22 @@ static int serve(request_rec *r, const udr_match_t *match)
     if (rc != OK) {
         return rc;
     }
-    udr_worker_t *worker = match->member->pool ? udr_worker_borrow() : NULL;
-    if (!worker) {
+    if (!match->member->pool) {
         return out_of_resources(r, match->member);
     }
     udr_child_tidy_unthreaded(match->member);
-    udr_client_t *client = udr_client_create(r);
+    udr_client_t *client = udr_client_create(r, match->member);
     udr_exchange_plan_t plan = {
         .member = match->member,
         .request = request,
         .ops = udr_client_ops(r),
         .client = client,
-        .wake = udr_worker_wake,
-        .wake_baton = worker,
         .clock = udr_clock_now,
         .client_timeout = r->server->timeout,
         .pass_limit = udr_client_pass_limit(r),
     };
-    client->exchange = udr_exchange_create(&plan, r->pool);
-    udr_worker_run(worker, client);
-    udr_worker_return(worker);
-    udr_stay_earn(r->connection);
-    return finish(r, match->member, client);
+    udr_conn_get(r->connection)->routed++;
+    return udr_loops_here() && !r->main && !r->prev ? serve_on_loop(client, &plan) : serve_on_worker(client, &plan);
 }
 
 int udr_handler(request_rec *r)

@@ -103,6 +103,11 @@ static apr_table_t *make_fields(request_rec *r)
         apr_table_mergen(fields, "Via", via);
     }
     if (udr_dir_config(r)->add_headers != 0) {
+        /* A request that became ours only after fixups (DirectoryIndex, FallbackResource) has the client's own still.
+         */
+        if (udr_conn_get(r->connection)->proto_set != r) {
+            apr_table_setn(fields, "X-Forwarded-Proto", ap_http_scheme(r));
+        }
         add_forwarded(fields, r);
     }
     return fields;

@@ -216,6 +216,7 @@ int udr_route_post_read_request(request_rec *r)
 {
     if (udr_server_config(ap_server_conf)->is_used) {
         udr_fields_drop_named(r->headers_in, r->pool);
+        udr_conn_get(r->connection)->proto_set = NULL;
     }
     return DECLINED;
 }
@@ -242,6 +243,7 @@ int udr_route_fixups(request_rec *r)
     }
     if (udr_dir_config(r)->add_headers != 0) {
         apr_table_setn(r->headers_in, "X-Forwarded-Proto", ap_http_scheme(r));
+        udr_conn_get(r->connection)->proto_set = r;
     }
     return OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_stay.h"
 #include "mod_udsroute/mod_udsroute_client.h"
+#include "mod_udsroute/mod_udsroute_loops.h"
 
 #include <ap_mpm.h>
 #include <apr_atomic.h>
@@ -23,29 +24,21 @@ static struct {
     apr_uint32_t count; /* atomic */
 } stay;
 
-/* Of a connection; in its conn_config. */
-typedef struct stayer_t {
-    bool is_nested;  /* within our own call of the other hooks */
-    bool has_earned; /* the request just served was routed */
-} stayer_t;
-
 void udr_stay_child_init(void)
 {
     int is_async = 0;
     int threads = 0;
     (void)ap_mpm_query(AP_MPMQ_IS_ASYNC, &is_async);
     (void)ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
-    stay.is_possible = is_async && threads > 1;
+    /* Where there are loops, a connection that is worth it lives there. */
+    stay.is_possible = is_async && threads > 1 && udr_loops_count() == 0;
     stay.limit = (apr_uint32_t)threads / 2;
     stay.count = 0;
 }
 
 void udr_stay_earn(conn_rec *c)
 {
-    stayer_t *stayer = ap_get_module_config(c->conn_config, &udsroute_module);
-    if (stayer) {
-        stayer->has_earned = true;
-    }
+    udr_conn_get(c)->has_earned = true;
 }
 
 static bool is_next_request_there(conn_rec *c)
@@ -76,23 +69,19 @@ static bool may_stay(conn_rec *c)
 
 int udr_stay_process_connection(conn_rec *c)
 {
-    stayer_t *stayer = ap_get_module_config(c->conn_config, &udsroute_module);
     if (!stay.is_possible || c->master || !c->cs) {
         return DECLINED;
     }
-    if (!stayer) {
-        stayer = apr_pcalloc(c->pool, sizeof *stayer);
-        ap_set_module_config(c->conn_config, &udsroute_module, stayer);
-    }
-    if (stayer->is_nested) {
+    udr_conn_t *conn = udr_conn_get(c);
+    if (conn->is_nested) {
         return DECLINED;
     }
     for (int served = 1;; served++) {
-        stayer->has_earned = false;
-        stayer->is_nested = true;
+        conn->has_earned = false;
+        conn->is_nested = true;
         int rc = ap_run_process_connection(c);
-        stayer->is_nested = false;
-        if (rc != OK || !stayer->has_earned || served >= REQUESTS_MAX || !may_stay(c) || !wait_for_next(c)) {
+        conn->is_nested = false;
+        if (rc != OK || !conn->has_earned || served >= REQUESTS_MAX || !may_stay(c) || !wait_for_next(c)) {
             return rc;
         }
         c->cs->state = CONN_STATE_READ_REQUEST_LINE;

@@ -117,6 +117,7 @@ typedef struct waiting_t {
     int client_fd;             /* -1: an HTTP/2 stream */
     apr_time_t client_left_at; /* when it shut down its sending side; 0: it has not */
     apr_interval_time_t tick;
+    apr_time_t until;   /* when to give up */
     apr_uint64_t moved; /* body bytes in both directions when it was last looked after */
 } waiting_t;
 
@@ -139,7 +140,7 @@ static void set_descriptors(const waiting_t *waiting, const udr_wait_t *wait, st
 
 static void pause_until(const waiting_t *waiting, const udr_wait_t *wait, apr_time_t now, struct timespec *pause)
 {
-    apr_time_t until = wait->until;
+    apr_time_t until = wait->until < waiting->until ? wait->until : waiting->until;
     if (waiting->client_left_at && waiting->client_left_at + GONE_AFTER < until) {
         until = waiting->client_left_at + GONE_AFTER;
     }
@@ -218,24 +219,30 @@ static unsigned int wait_for(waiting_t *waiting, const udr_wait_t *wait, apr_tim
     return ready;
 }
 
-void udr_worker_run(udr_worker_t *worker, udr_client_t *client)
+bool udr_worker_run(udr_worker_t *worker, udr_client_t *client, apr_interval_time_t limit)
 {
     udr_exchange_t *exchange = client->exchange;
+    apr_time_t now = udr_clock_now();
     waiting_t waiting = {
         .worker = worker,
         .client = client,
         .client_fd = udr_client_fd(client),
         .tick = TICK_FIRST,
+        .until = limit < 0 ? APR_INT64_MAX : now + limit,
     };
     unsigned int ready = 0;
     if (!provide_scratch(worker, udr_exchange_scratch_size(exchange))) {
         udr_exchange_cancel(exchange);
-        return;
+        return true;
     }
-    apr_time_t now = udr_clock_now();
     while (udr_exchange_run(exchange, &worker->scratch, ready, now)) {
         /* The run may have taken its time: filters can block. */
-        ready = wait_for(&waiting, udr_exchange_wait(exchange), udr_clock_now());
+        now = udr_clock_now();
+        if (now >= waiting.until) {
+            return false;
+        }
+        ready = wait_for(&waiting, udr_exchange_wait(exchange), now);
         now = udr_clock_now();
     }
+    return true;
 }

@@ -23,7 +23,8 @@ void udr_worker_return(udr_worker_t *worker);
 /* For udr_exchange_plan_t: wakes the worker that is the waiter's baton. */
 void udr_worker_wake(udr_waiter_t *waiter);
 
-/* Runs client->exchange to its end in this thread. */
-void udr_worker_run(udr_worker_t *worker, udr_client_t *client);
+/* Runs client->exchange in this thread: to its end (true), or until it has waited for so long and waits still (false).
+ * limit: under 0: without limit. */
+bool udr_worker_run(udr_worker_t *worker, udr_client_t *client, apr_interval_time_t limit);
 
 #endif

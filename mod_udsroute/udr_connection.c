@@ -147,6 +147,9 @@ apr_status_t udr_connection_receive(udr_connection_t *connection, char *buffer, 
 
 void udr_connection_close(udr_connection_t *connection)
 {
+    if (connection->loop) {
+        udr_loop_unwatch(connection->loop, &connection->watch);
+    }
     close(connection->fd);
     free(connection);
 }

@@ -5,6 +5,7 @@
 #define UDR_CONNECTION_H
 
 #include "mod_udsroute/udr_address.h"
+#include "mod_udsroute/udr_loop.h"
 #include "mod_udsroute/udr_settings.h"
 
 #include <sys/uio.h>
@@ -22,6 +23,8 @@ typedef struct udr_connection_t {
     unsigned int requests;         /* begun on it; over 1: reused */
     apr_time_t idle_since;         /* the pool's */
     struct udr_connection_t *next; /* the pool's */
+    udr_loop_t *loop;              /* the loop that watches it, for good; NULL: none */
+    udr_watch_t watch; /* that loop's; its baton is whoever uses the connection now, NULL while it is idle */
 } udr_connection_t;
 
 /* Makes an unconnected socket. Returns an errno of socket(2) (EMFILE, ENFILE, ENOMEM …) on failure. From the heap;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Why a socket can't be reached, in words that name the component at fault and the remedy (SPEC section 4).
+/* Why a socket can't be reached, in words that name the component at fault and the remedy.
  * Layer: core. Used by the glue when it logs a failure; runs as the user httpd runs as; makes system calls (lstat(2),
  * access(2), open of /proc), so never on the path of a request that goes well. */
 #ifndef UDR_DIAGNOSIS_H

@@ -86,6 +86,20 @@ static void drop_connection(udr_exchange_t *x)
     x->connected = false;
 }
 
+/* Where a limit holds for all lanes together, a connection that only one of them could use would count against the
+ * others: it goes to the common lane, unwatched. */
+static int lane_to_keep(udr_exchange_t *x)
+{
+    if (x->settings->max == 0) {
+        return x->plan.lane;
+    }
+    if (x->connection->loop) {
+        udr_loop_unwatch(x->connection->loop, &x->connection->watch);
+        x->connection->loop = NULL;
+    }
+    return 0;
+}
+
 /* Gives the turn back, and the connection with it if it may serve others. */
 void udr_exchange_release(udr_exchange_t *x, bool keep)
 {
@@ -94,7 +108,7 @@ void udr_exchange_release(udr_exchange_t *x, bool keep)
     }
     if (x->has_turn) {
         udr_exchange_trace(x, "release", "connection %s", keep ? "kept" : "closed");
-        udr_pool_give(x->plan.member->pool, x->connection);
+        udr_pool_give(x->plan.member->pool, x->connection, keep ? lane_to_keep(x) : 0);
         x->has_turn = false;
     }
     x->connection = NULL;
@@ -214,7 +228,7 @@ static void use_turn(udr_exchange_t *x)
     if (!x->times.turn) {
         x->times.turn = x->now;
     }
-    x->connection = x->fresh_only ? NULL : udr_pool_idle(x->plan.member->pool);
+    x->connection = x->fresh_only ? NULL : udr_pool_idle(x->plan.member->pool, x->plan.lane);
     if (x->connection) {
         x->times.connecting = 0;
         x->times.connected = x->now;
@@ -370,6 +384,10 @@ static void take_ready(udr_exchange_t *x, unsigned int ready)
     if (ready & UDR_READY_MEMBER_IN) {
         x->receiver.readable = true;
     }
+    if (ready & UDR_READY_MEMBER_ENDED) {
+        x->receiver.readable = true;
+        x->receiver.ended = true;
+    }
     if (ready & UDR_READY_MEMBER_OUT) {
         x->sender.member_full = false;
     }
@@ -475,6 +493,17 @@ const udr_wait_t *udr_exchange_wait(const udr_exchange_t *x)
 int udr_exchange_fd(const udr_exchange_t *x)
 {
     return x->connected ? x->connection->fd : -1;
+}
+
+udr_connection_t *udr_exchange_connection(const udr_exchange_t *x)
+{
+    return x->connected ? x->connection : NULL;
+}
+
+void udr_exchange_move(udr_exchange_t *x, void (*wake)(udr_waiter_t *waiter), void *wake_baton, int lane)
+{
+    x->plan.lane = lane;
+    udr_pool_readdress(x->plan.member->pool, &x->waiter, wake, wake_baton);
 }
 
 apr_size_t udr_exchange_scratch_size(const udr_exchange_t *x)

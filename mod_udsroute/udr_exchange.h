@@ -94,7 +94,9 @@ enum {
     UDR_READY_MEMBER_OUT = 2,
     UDR_READY_CLIENT_IN = 4,
     UDR_READY_CLIENT_OUT = 8,
-    UDR_READY_CLIENT_GONE = 16
+    UDR_READY_CLIENT_GONE = 16,
+    UDR_READY_MEMBER_ENDED =
+        32 /* it has closed; there may be bytes before the end. An edge-triggered loop hears of it once */
 };
 
 /* When things happened, by udr_clock_now(); 0: never. */
@@ -123,6 +125,7 @@ typedef struct udr_exchange_plan_t {
     void *client;                       /* the ops' */
     void (*wake)(udr_waiter_t *waiter); /* see udr_waiter_t; waiter->baton is wake_baton */
     void *wake_baton;
+    int lane;                           /* of the member's pool: whose idle connections to use */
     apr_time_t (*clock)(void);          /* asked again within a run after what may have blocked: filters; NULL: never */
     apr_interval_time_t client_timeout; /* over 0 */
     apr_size_t pass_limit;              /* the most bytes to give the client at once */
@@ -140,6 +143,13 @@ const udr_wait_t *udr_exchange_wait(const udr_exchange_t *exchange);
 
 /* The member connection's descriptor, or -1. It may change from run to run. */
 int udr_exchange_fd(const udr_exchange_t *exchange);
+
+/* The member connection itself, or NULL; for a loop to watch. */
+udr_connection_t *udr_exchange_connection(const udr_exchange_t *exchange);
+
+/* Another runner takes over, between two runs: whom to wake when a turn comes, and which lane the connection goes back
+ * to. */
+void udr_exchange_move(udr_exchange_t *exchange, void (*wake)(udr_waiter_t *waiter), void *wake_baton, int lane);
 
 /* How large a scratch the exchange makes use of. */
 apr_size_t udr_exchange_scratch_size(const udr_exchange_t *exchange);

@@ -36,6 +36,7 @@ typedef struct udr_receiver_t {
     apr_size_t stash_len;
     apr_size_t stash_size;
     bool readable; /* a read may find something */
+    bool ended;    /* the end is known to be there: read on to it */
     bool begun;    /* a byte has been received in this attempt */
     bool head_passed;
     bool wanted;          /* the client gets the body */

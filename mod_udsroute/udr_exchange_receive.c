@@ -233,7 +233,7 @@ static void receive_once(udr_exchange_t *x)
         return;
     }
     /* A short read has emptied the socket, most likely: let poll(2) say when there is more. */
-    receiver->readable = received == room;
+    receiver->readable = received == room || receiver->ended;
     receiver->begun = true;
     receiver->flush_at = 0;
     x->member_active = x->now;

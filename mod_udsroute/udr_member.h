@@ -15,6 +15,8 @@ typedef struct udr_member_t {
     udr_settings_t settings;        /* unset values are filled in once the whole configuration has been read */
     udr_pool_t *pool;               /* this child's connections; NULL outside a child */
     udr_explanation_t *explanation; /* this child's last diagnosis; NULL outside a child */
+    apr_time_t slow_until; /* this child's loops leave reading its requests to workers until then (udr_clock_now()); a
+                              hint, unlocked */
 } udr_member_t;
 
 /* A member for target; settings are copied. From p, with which it lives. */

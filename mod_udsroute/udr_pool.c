@@ -4,12 +4,17 @@
 
 #include <apr_thread_mutex.h>
 
+typedef struct lane_t {
+    udr_connection_t *idle; /* newest first: the cache is warm, and the old ones can time out */
+    int count;
+} lane_t;
+
 struct udr_pool_t {
     const udr_member_t *member;
+    int lanes;
     apr_thread_mutex_t *mutex;
     struct {
-        udr_connection_t *idle; /* newest first: the cache is warm, and the old ones can time out */
-        int idle_count;
+        lane_t *lane;
         int busy;
         udr_waiter_t *first; /* first come, first served */
         udr_waiter_t **last;
@@ -39,16 +44,19 @@ static void close_all(udr_connection_t *list)
 static apr_status_t destroy(void *baton)
 {
     udr_pool_t *pool = baton;
-    close_all(pool->locked.idle);
-    pool->locked.idle = NULL;
-    pool->locked.idle_count = 0;
+    for (int i = 0; i < pool->lanes; i++) {
+        close_all(pool->locked.lane[i].idle);
+        pool->locked.lane[i] = (lane_t){NULL, 0};
+    }
     return APR_SUCCESS;
 }
 
-apr_status_t udr_pool_create(udr_pool_t **pool, const udr_member_t *member, apr_pool_t *p)
+apr_status_t udr_pool_create(udr_pool_t **pool, const udr_member_t *member, int lanes, apr_pool_t *p)
 {
     udr_pool_t *made = apr_pcalloc(p, sizeof *made);
     made->member = member;
+    made->lanes = lanes;
+    made->locked.lane = apr_pcalloc(p, (apr_size_t)lanes * sizeof(lane_t));
     made->locked.last = &made->locked.first;
     apr_status_t rv = apr_thread_mutex_create(&made->mutex, APR_THREAD_MUTEX_DEFAULT, p);
     if (rv != APR_SUCCESS) {
@@ -112,6 +120,14 @@ apr_status_t udr_pool_take(udr_pool_t *pool, udr_waiter_t *waiter)
     return rv;
 }
 
+void udr_pool_readdress(udr_pool_t *pool, udr_waiter_t *waiter, void (*wake)(udr_waiter_t *waiter), void *baton)
+{
+    lock(pool);
+    waiter->wake = wake;
+    waiter->baton = baton;
+    unlock(pool);
+}
+
 void udr_pool_leave(udr_pool_t *pool, udr_waiter_t *waiter)
 {
     lock(pool);
@@ -130,22 +146,24 @@ static bool is_current(const udr_connection_t *connection, const udr_socket_file
 }
 
 /* The newest idle connection, whatever its state. */
-static udr_connection_t *pop(udr_pool_t *pool)
+static udr_connection_t *pop(udr_pool_t *pool, int lane)
 {
     lock(pool);
-    udr_connection_t *connection = pool->locked.idle;
+    /* What no loop watches may be used by all. */
+    lane_t *from = &pool->locked.lane[pool->locked.lane[lane].idle ? lane : 0];
+    udr_connection_t *connection = from->idle;
     if (connection) {
-        pool->locked.idle = connection->next;
-        pool->locked.idle_count--;
+        from->idle = connection->next;
+        from->count--;
         connection->next = NULL;
     }
     unlock(pool);
     return connection;
 }
 
-udr_connection_t *udr_pool_idle(udr_pool_t *pool)
+udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane)
 {
-    udr_connection_t *connection = pop(pool);
+    udr_connection_t *connection = pop(pool, lane);
     udr_socket_file_t file;
     if (!connection) {
         return NULL;
@@ -154,41 +172,45 @@ udr_connection_t *udr_pool_idle(udr_pool_t *pool)
     bool file_is_there = udr_socket_file_get(&file, pool->member->target->address);
     while (connection && (!file_is_there || !is_current(connection, &file) || udr_connection_is_stale(connection))) {
         udr_connection_close(connection);
-        connection = pop(pool);
+        connection = pop(pool, lane);
     }
     return connection;
 }
 
-void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection)
+void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection, int lane)
 {
     apr_time_t now = connection ? udr_clock_now() : 0;
     lock(pool);
     if (connection) {
         connection->idle_since = now;
-        connection->next = pool->locked.idle;
-        pool->locked.idle = connection;
-        pool->locked.idle_count++;
+        connection->watch.baton = NULL;
+        connection->next = pool->locked.lane[lane].idle;
+        pool->locked.lane[lane].idle = connection;
+        pool->locked.lane[lane].count++;
     }
     pass_turn(pool);
     unlock(pool);
 }
 
-int udr_pool_tidy(udr_pool_t *pool, apr_time_t now)
+int udr_pool_tidy(udr_pool_t *pool, int lane, apr_time_t now)
 {
     const udr_settings_t *settings = &pool->member->settings;
     int keep = settings->smax > settings->min ? settings->smax : settings->min;
     udr_connection_t *dead = NULL;
     int closed = 0;
-    int kept = 0;
+    int kept = 0; /* in all lanes; the others' are not touched here */
     lock(pool);
-    for (udr_connection_t **link = &pool->locked.idle; *link;) {
+    for (int i = 0; i < pool->lanes; i++) {
+        kept += i == lane ? 0 : pool->locked.lane[i].count;
+    }
+    for (udr_connection_t **link = &pool->locked.lane[lane].idle; *link;) {
         udr_connection_t *connection = *link;
         bool is_over = kept >= keep && now - connection->idle_since >= settings->ttl;
         if (is_over || udr_connection_is_stale(connection)) {
             *link = connection->next;
             connection->next = dead;
             dead = connection;
-            pool->locked.idle_count--;
+            pool->locked.lane[lane].count--;
             closed++;
         } else {
             kept++;
@@ -203,7 +225,10 @@ int udr_pool_tidy(udr_pool_t *pool, apr_time_t now)
 void udr_pool_count(udr_pool_t *pool, udr_pool_counts_t *counts)
 {
     lock(pool);
-    counts->idle = pool->locked.idle_count;
+    counts->idle = 0;
+    for (int i = 0; i < pool->lanes; i++) {
+        counts->idle += pool->locked.lane[i].count;
+    }
     counts->busy = pool->locked.busy;
     counts->waiting = pool->locked.waiting;
     unlock(pool);

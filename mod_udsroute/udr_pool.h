@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A child's connections to one member: idle ones, newest first, and a queue of those who wait under `max`.
- * Layer: core. Used by the exchange from any thread, and tidied by the child; one mutex inside. */
+/* A child's connections to one member: idle ones, newest first, and a queue of those who wait under `max`. Idle
+ * connections lie in lanes: those that a loop watches are for that loop's thread alone, lane 0 is for all worker
+ * threads; turns and `max` are common to all lanes. Layer: core. Used by the exchange from any thread, and tidied by
+ * the child; one mutex inside. */
 #ifndef UDR_POOL_H
 #define UDR_POOL_H
 
@@ -24,27 +26,31 @@ typedef struct udr_pool_counts_t {
     int waiting;
 } udr_pool_counts_t;
 
-/* A pool for member, whose settings are complete. p: as long as the child lives; its cleanup closes what is idle. */
-apr_status_t udr_pool_create(udr_pool_t **pool, const udr_member_t *member, apr_pool_t *p);
+/* A pool for member, whose settings are complete. lanes: 1 and one for each loop. p: as long as the child lives; its
+ * cleanup closes what is idle. */
+apr_status_t udr_pool_create(udr_pool_t **pool, const udr_member_t *member, int lanes, apr_pool_t *p);
 
 /* Takes a turn. APR_SUCCESS: the turn is the caller's, who gives it back by udr_pool_give(). APR_EAGAIN: `max` turns
  * are taken; the waiter is queued, first come first served, and woken when its turn has come (then call again with it),
  * or the caller gives up by udr_pool_leave(). */
 apr_status_t udr_pool_take(udr_pool_t *pool, udr_waiter_t *waiter);
 
+/* Who is to be woken changes (the waiting goes from a worker to a loop). */
+void udr_pool_readdress(udr_pool_t *pool, udr_waiter_t *waiter, void (*wake)(udr_waiter_t *waiter), void *baton);
+
 /* Stops waiting; a turn granted meanwhile goes to the next. Harmless when not queued. */
 void udr_pool_leave(udr_pool_t *pool, udr_waiter_t *waiter);
 
 /* With a turn: an idle connection that is still good and goes to the socket file that is there now, or NULL (then make
  * one). Those found stale on the way are closed. */
-udr_connection_t *udr_pool_idle(udr_pool_t *pool);
+udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane);
 
 /* Gives a turn back. connection: to be kept for others (the caller has found it clean), or NULL. */
-void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection);
+void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection, int lane);
 
 /* Closes idle connections that are over `smax` and older than `ttl` (never going below `min`), and stale ones. Returns
  * the number closed. */
-int udr_pool_tidy(udr_pool_t *pool, apr_time_t now);
+int udr_pool_tidy(udr_pool_t *pool, int lane, apr_time_t now);
 
 void udr_pool_count(udr_pool_t *pool, udr_pool_counts_t *counts);
 

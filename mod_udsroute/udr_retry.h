@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* May this request be sent again? Decided here and nowhere else (SPEC, "When a request may be sent again").
+/* May this request be sent again? Decided here and nowhere else.
  * Layer: core, bottom. Used by the exchange. */
 #ifndef UDR_RETRY_H
 #define UDR_RETRY_H

@@ -362,7 +362,7 @@ static void default_size(apr_size_t *value, apr_size_t fallback)
     }
 }
 
-/* The defaults of SPEC section 2; they stand nowhere else. */
+/* The defaults; they stand nowhere else (but in docs/targets.md). */
 void udr_settings_resolve(udr_settings_t *settings, apr_interval_time_t timeout)
 {
     default_int(&settings->min, 0);

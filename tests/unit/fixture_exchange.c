@@ -37,7 +37,7 @@ static bool make_member(scene_t *scene)
     udr_settings_init(&settings);
     udr_settings_resolve(&settings, apr_time_from_sec(60));
     scene->member = udr_member_create(target, &settings, scene->pool);
-    return udr_pool_create(&scene->member->pool, scene->member, scene->child) == APR_SUCCESS;
+    return udr_pool_create(&scene->member->pool, scene->member, 1, scene->child) == APR_SUCCESS;
 }
 
 int scene_set_up(void **state)
@@ -303,7 +303,7 @@ void scene_hold_turn(scene_t *scene)
 
 void scene_give_turn(scene_t *scene)
 {
-    udr_pool_give(scene->member->pool, NULL);
+    udr_pool_give(scene->member->pool, NULL, 0);
     scene->held--;
 }
 

@@ -102,7 +102,7 @@ static void uses_only_clean_connections_again(void **state)
             fail_msg("row %zu: %s", i, counts.idle ? "kept" : "closed");
         }
         close(fd);
-        (void)udr_pool_tidy(scene->member->pool, udr_clock_now());
+        (void)udr_pool_tidy(scene->member->pool, 0, udr_clock_now());
     }
 }
 
@@ -249,12 +249,12 @@ static void tries_again_on_no_pooled_connection(void **state)
     fds[0] = scene_keep_connection(scene);
     udr_waiter_t holder = {.wake = NULL};
     assert_int_equal(udr_pool_take(scene->member->pool, &holder), APR_SUCCESS);
-    udr_connection_t *first = udr_pool_idle(scene->member->pool);
+    udr_connection_t *first = udr_pool_idle(scene->member->pool, 0);
     scene->request.target = "/second";
     fds[1] = scene_start_and_read(scene);
     member_says(fds[1], OK_EMPTY);
     assert_false(scene_settle(scene));
-    udr_pool_give(scene->member->pool, first);
+    udr_pool_give(scene->member->pool, first, 0);
     assert_counts(scene, 2, 0);
 
     assert_true(scene_start(scene));

@@ -232,7 +232,7 @@ static void hands_on_a_turn_it_has_no_use_for(void **state)
     assert_int_equal(scene->wakes, 1);
     udr_exchange_cancel(scene->exchange);
     assert_int_equal(udr_pool_take(scene->member->pool, &next), APR_SUCCESS);
-    udr_pool_give(scene->member->pool, NULL);
+    udr_pool_give(scene->member->pool, NULL, 0);
     assert_counts(scene, 0, 0);
 }
 

@@ -109,7 +109,7 @@ static void end_response(scene_t *scene, int fd, const response_t *response)
     }
     assert_passed_on(scene, response);
     close(fd);
-    (void)udr_pool_tidy(scene->member->pool, udr_clock_now());
+    (void)udr_pool_tidy(scene->member->pool, 0, udr_clock_now());
 }
 
 static void passes_on_a_response_in_one_piece(void **state)
@@ -251,7 +251,7 @@ static void keeps_a_large_head_together(void **state)
         assert_text(&scene->client.fields, fields);
         assert_text(&scene->client.body, "hello");
         close(fd);
-        (void)udr_pool_tidy(scene->member->pool, udr_clock_now());
+        (void)udr_pool_tidy(scene->member->pool, 0, udr_clock_now());
     }
 }
 
@@ -294,7 +294,7 @@ static void gives_the_client_no_more_at_once_than_it_may(void **state)
         assert_int_equal(scene->client.body.len, 10000);
         assert_counts(scene, 1, 0);
         close(fd);
-        (void)udr_pool_tidy(scene->member->pool, udr_clock_now());
+        (void)udr_pool_tidy(scene->member->pool, 0, udr_clock_now());
     }
 }
 

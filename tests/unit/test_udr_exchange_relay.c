@@ -166,7 +166,7 @@ static void tells_that_a_filter_has_refused_the_response(void **state)
         assert_why(scene, NULL, APR_EGENERAL);
         *answers[i] = APR_SUCCESS;
         close(fd);
-        (void)udr_pool_tidy(scene->member->pool, udr_clock_now() + scene->member->settings.ttl);
+        (void)udr_pool_tidy(scene->member->pool, 0, udr_clock_now() + scene->member->settings.ttl);
     }
 }
 
@@ -196,7 +196,7 @@ static void reads_a_small_unwanted_body_to_save_the_connection(void **state)
         assert_story(scene, "head:500");
         assert_counts(scene, 1, 0);
         close(fd);
-        (void)udr_pool_tidy(scene->member->pool, udr_clock_now());
+        (void)udr_pool_tidy(scene->member->pool, 0, udr_clock_now());
     }
 }
 
@@ -237,7 +237,7 @@ static void reads_only_so_much_of_an_unwanted_body(void **state)
         assert_story(scene, "head:500");
         assert_counts(scene, rows[i].kept, 0);
         close(fd);
-        (void)udr_pool_tidy(scene->member->pool, udr_clock_now());
+        (void)udr_pool_tidy(scene->member->pool, 0, udr_clock_now());
     }
 }
 

@@ -51,7 +51,7 @@ static int set_up(void **state)
     udr_settings_resolve(&settings, apr_time_from_sec(60));
     member = udr_member_create(target, &settings, pool);
     place_listen(&place, ENDS_MAX);
-    return udr_pool_create(&connections, member, child) != APR_SUCCESS;
+    return udr_pool_create(&connections, member, 1, child) != APR_SUCCESS;
 }
 
 static int tear_down(void **state)
@@ -100,7 +100,7 @@ static void leaves(udr_waiter_t *someone)
 
 static void gives_turn(void)
 {
-    udr_pool_give(connections, NULL);
+    udr_pool_give(connections, NULL, 0);
 }
 
 /* A turn, and a new connection with it. */
@@ -120,7 +120,7 @@ static void fill_with_idle(udr_connection_t **made, int count)
         made[i] = take_and_connect();
     }
     for (int i = 0; i < count; i++) {
-        udr_pool_give(connections, made[i]);
+        udr_pool_give(connections, made[i], 0);
     }
     assert_counts(count, 0, 0);
 }
@@ -134,7 +134,7 @@ static void has_nothing_at_first(void **state)
     assert_counts(0, 0, 0);
     assert_true(takes(&a));
     assert_counts(0, 1, 0);
-    assert_null(udr_pool_idle(connections));
+    assert_null(udr_pool_idle(connections, 0));
     gives_turn();
     assert_counts(0, 0, 0);
 }
@@ -148,17 +148,17 @@ static void hands_out_the_newest_first(void **state)
     fill_with_idle(made, 3);
     for (int i = 2; i >= 0; i--) {
         assert_true(takes(&someone));
-        assert_ptr_equal(udr_pool_idle(connections), made[i]);
+        assert_ptr_equal(udr_pool_idle(connections, 0), made[i]);
         assert_counts(i, 3 - i, 0);
         assert_in_range(made[i]->idle_since, before, udr_clock_now());
     }
-    assert_null(udr_pool_idle(connections));
-    udr_pool_give(connections, made[0]);
-    udr_pool_give(connections, made[2]);
-    udr_pool_give(connections, made[1]);
+    assert_null(udr_pool_idle(connections, 0));
+    udr_pool_give(connections, made[0], 0);
+    udr_pool_give(connections, made[2], 0);
+    udr_pool_give(connections, made[1], 0);
     assert_true(takes(&someone));
-    assert_ptr_equal(udr_pool_idle(connections), made[1]);
-    udr_pool_give(connections, made[1]);
+    assert_ptr_equal(udr_pool_idle(connections, 0), made[1]);
+    udr_pool_give(connections, made[1], 0);
     assert_counts(3, 0, 0);
 }
 
@@ -173,10 +173,10 @@ static void passes_over_stale_connections_and_closes_them(void **state)
     assert_int_equal(shutdown(ends[3], SHUT_RDWR), 0);
     assert_int_equal(write(ends[2], "x", 1), 1);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections), made[1]);
+    assert_ptr_equal(udr_pool_idle(connections, 0), made[1]);
     assert_counts(1, 1, 0);
     assert_int_equal(count_descriptors(), descriptors - 2);
-    udr_pool_give(connections, made[1]);
+    udr_pool_give(connections, made[1], 0);
 }
 
 static void finds_all_stale(void **state)
@@ -189,7 +189,7 @@ static void finds_all_stale(void **state)
         assert_int_equal(shutdown(ends[i], SHUT_RDWR), 0);
     }
     assert_true(takes(&a));
-    assert_null(udr_pool_idle(connections));
+    assert_null(udr_pool_idle(connections, 0));
     assert_counts(0, 1, 0);
     gives_turn();
 }
@@ -204,15 +204,15 @@ static void leaves_connections_to_a_replaced_file_alone(void **state)
     place_listen(&place, ENDS_MAX);
     /* The old member still answers; but it is not the one that is meant. */
     assert_true(takes(&a));
-    assert_null(udr_pool_idle(connections));
+    assert_null(udr_pool_idle(connections, 0));
     assert_counts(0, 1, 0);
     assert_int_equal(count_descriptors(), descriptors - 2);
     gives_turn();
     /* Connections to the new file are as good as any. */
     fill_with_idle(made, 1);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections), made[0]);
-    udr_pool_give(connections, made[0]);
+    assert_ptr_equal(udr_pool_idle(connections, 0), made[0]);
+    udr_pool_give(connections, made[0], 0);
 }
 
 static void leaves_connections_to_a_removed_file_alone(void **state)
@@ -223,7 +223,7 @@ static void leaves_connections_to_a_removed_file_alone(void **state)
     fill_with_idle(made, 2);
     unlink(place.path);
     assert_true(takes(&a));
-    assert_null(udr_pool_idle(connections));
+    assert_null(udr_pool_idle(connections, 0));
     assert_counts(0, 1, 0);
     gives_turn();
 }
@@ -240,8 +240,8 @@ static void keeps_connections_to_abstract_names(void **state)
     place_listen(&place, ENDS_MAX);
     fill_with_idle(made, 1);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections), made[0]);
-    udr_pool_give(connections, made[0]);
+    assert_ptr_equal(udr_pool_idle(connections, 0), made[0]);
+    udr_pool_give(connections, made[0], 0);
 }
 
 static void closes_what_is_idle_at_its_end(void **state)
@@ -407,11 +407,11 @@ static void gives_the_connection_with_the_turn(void **state)
     member->settings.max = 1;
     udr_connection_t *connection = take_and_connect();
     assert_false(takes(&a));
-    udr_pool_give(connections, connection);
+    udr_pool_give(connections, connection, 0);
     assert_counts(1, 1, 0);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections), connection);
-    udr_pool_give(connections, connection);
+    assert_ptr_equal(udr_pool_idle(connections, 0), connection);
+    udr_pool_give(connections, connection, 0);
 }
 
 /* --- tidying --- */
@@ -443,7 +443,7 @@ static void closes_what_is_over_smax_and_ttl(void **state)
             made[j]->idle_since = j < rows[i].old ? now - ttl - 1 : now - ttl + 1;
         }
         int descriptors = count_descriptors();
-        int closed = udr_pool_tidy(connections, now);
+        int closed = udr_pool_tidy(connections, 0, now);
         if (closed != rows[i].closed) {
             fail_msg("row %zu: %d closed, not %d", i, closed, rows[i].closed);
         }
@@ -453,7 +453,7 @@ static void closes_what_is_over_smax_and_ttl(void **state)
         for (int j = 0; j < left; j++) {
             udr_waiter_t someone = guest("?");
             assert_true(takes(&someone));
-            assert_ptr_equal(udr_pool_idle(connections), made[count - 1 - j]);
+            assert_ptr_equal(udr_pool_idle(connections, 0), made[count - 1 - j]);
             udr_connection_close(made[count - 1 - j]);
             gives_turn();
         }
@@ -469,9 +469,9 @@ static void goes_by_the_time_it_is_told(void **state)
     (void)state;
     member->settings.ttl = apr_time_from_sec(60);
     fill_with_idle(made, 2);
-    assert_int_equal(udr_pool_tidy(connections, udr_clock_now()), 0);
-    assert_int_equal(udr_pool_tidy(connections, udr_clock_now() + apr_time_from_sec(59)), 0);
-    assert_int_equal(udr_pool_tidy(connections, udr_clock_now() + apr_time_from_sec(61)), 2);
+    assert_int_equal(udr_pool_tidy(connections, 0, udr_clock_now()), 0);
+    assert_int_equal(udr_pool_tidy(connections, 0, udr_clock_now() + apr_time_from_sec(59)), 0);
+    assert_int_equal(udr_pool_tidy(connections, 0, udr_clock_now() + apr_time_from_sec(61)), 2);
     assert_counts(0, 0, 0);
 }
 
@@ -483,11 +483,11 @@ static void tidies_stale_connections_away_whatever_min_says(void **state)
     member->settings.min = 10;
     fill_with_idle(made, 3);
     assert_int_equal(shutdown(ends[1], SHUT_RDWR), 0);
-    assert_int_equal(udr_pool_tidy(connections, udr_clock_now()), 1);
+    assert_int_equal(udr_pool_tidy(connections, 0, udr_clock_now()), 1);
     assert_counts(2, 0, 0);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections), made[2]);
-    udr_pool_give(connections, made[2]);
+    assert_ptr_equal(udr_pool_idle(connections, 0), made[2]);
+    udr_pool_give(connections, made[2], 0);
 }
 
 static void counts_no_stale_connection_among_those_to_keep(void **state)
@@ -497,7 +497,7 @@ static void counts_no_stale_connection_among_those_to_keep(void **state)
     member->settings.min = 2;
     fill_with_idle(made, 3);
     assert_int_equal(shutdown(ends[2], SHUT_RDWR), 0);
-    assert_int_equal(udr_pool_tidy(connections, udr_clock_now() + apr_time_from_sec(3600)), 1);
+    assert_int_equal(udr_pool_tidy(connections, 0, udr_clock_now() + apr_time_from_sec(3600)), 1);
     assert_counts(2, 0, 0);
 }
 
@@ -505,9 +505,9 @@ static void leaves_those_in_use_alone(void **state)
 {
     (void)state;
     udr_connection_t *connection = take_and_connect();
-    assert_int_equal(udr_pool_tidy(connections, udr_clock_now() + apr_time_from_sec(3600)), 0);
+    assert_int_equal(udr_pool_tidy(connections, 0, udr_clock_now() + apr_time_from_sec(3600)), 0);
     assert_false(udr_connection_is_stale(connection));
-    udr_pool_give(connections, connection);
+    udr_pool_give(connections, connection, 0);
     assert_counts(1, 0, 0);
 }
 
@@ -552,7 +552,7 @@ static void use_turn(bool keep)
     if (atomic_fetch_add(&holders, 1) >= TURNS) {
         atomic_fetch_add(&violations, 1);
     }
-    udr_connection_t *connection = udr_pool_idle(connections);
+    udr_connection_t *connection = udr_pool_idle(connections, 0);
     if (!connection && udr_connection_create(&connection) == APR_SUCCESS &&
         udr_connection_connect(connection, place.address) != APR_SUCCESS) {
         udr_connection_close(connection);
@@ -567,7 +567,7 @@ static void use_turn(bool keep)
     }
     atomic_fetch_add(&turns_had, 1);
     atomic_fetch_sub(&holders, 1);
-    udr_pool_give(connections, connection);
+    udr_pool_give(connections, connection, 0);
 }
 
 static void *take_turns(void *baton)
@@ -618,7 +618,7 @@ static void gives_every_thread_its_turns(void **state)
         if (counts.busy > TURNS || counts.idle > TURNS || counts.waiting > THREADS) {
             atomic_fetch_add(&violations, 1);
         }
-        (void)udr_pool_tidy(connections, udr_clock_now() + (i % 2 ? apr_time_from_sec(3600) : 0));
+        (void)udr_pool_tidy(connections, 0, udr_clock_now() + (i % 2 ? apr_time_from_sec(3600) : 0));
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);

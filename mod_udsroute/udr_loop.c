@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/udr_loop.h"
+
+#include "mod_udsroute/udr_clock.h"
+
+#include <apr_errno.h>
+#include <apr_thread_mutex.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 128
+
+typedef struct tasks_t {
+    udr_task_t *first;
+    udr_task_t **last;
+} tasks_t;
+
+struct udr_loop_t {
+    int epoll_fd;
+    int wake_fd;
+    udr_timers_t timers;
+    apr_time_t now;
+    tasks_t deferred;
+    struct epoll_event events[EVENTS_MAX];
+    int count;   /* of events in this round */
+    int current; /* the one being dealt with */
+    apr_thread_mutex_t *mutex;
+    struct {
+        tasks_t posted;
+        bool stops;
+    } locked; /* needs the mutex */
+};
+
+static void append(tasks_t *tasks, udr_task_t *task)
+{
+    task->next = NULL;
+    *tasks->last = task;
+    tasks->last = &task->next;
+}
+
+static udr_task_t *take_all(tasks_t *tasks)
+{
+    udr_task_t *first = tasks->first;
+    tasks->first = NULL;
+    tasks->last = &tasks->first;
+    return first;
+}
+
+static apr_status_t destroy(void *baton)
+{
+    udr_loop_t *loop = baton;
+    udr_timers_destroy(&loop->timers);
+    close(loop->epoll_fd);
+    close(loop->wake_fd);
+    return APR_SUCCESS;
+}
+
+apr_status_t udr_loop_create(udr_loop_t **loop, apr_pool_t *p)
+{
+    udr_loop_t *made = apr_pcalloc(p, sizeof *made);
+    made->deferred.last = &made->deferred.first;
+    made->locked.posted.last = &made->locked.posted.first;
+    apr_status_t rv = apr_thread_mutex_create(&made->mutex, APR_THREAD_MUTEX_DEFAULT, p);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    made->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (made->epoll_fd < 0) {
+        return errno;
+    }
+    made->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (made->wake_fd < 0 || epoll_ctl(made->epoll_fd, EPOLL_CTL_ADD, made->wake_fd, &event) != 0) {
+        rv = errno;
+        if (made->wake_fd >= 0) {
+            close(made->wake_fd);
+        }
+        close(made->epoll_fd);
+        return rv;
+    }
+    apr_pool_cleanup_register(p, made, destroy, apr_pool_cleanup_null);
+    made->now = udr_clock_now();
+    *loop = made;
+    return APR_SUCCESS;
+}
+
+apr_status_t udr_loop_watch(udr_loop_t *loop, udr_watch_t *watch, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = watch};
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+        return errno;
+    }
+    watch->fd = fd;
+    watch->is_watched = true;
+    return APR_SUCCESS;
+}
+
+void udr_loop_unwatch(udr_loop_t *loop, udr_watch_t *watch)
+{
+    if (!watch->is_watched) {
+        return;
+    }
+    (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+    watch->is_watched = false;
+    for (int i = loop->current + 1; i < loop->count; i++) {
+        if (loop->events[i].data.ptr == watch) {
+            loop->events[i].events = 0;
+        }
+    }
+}
+
+void udr_loop_set_timer(udr_loop_t *loop, udr_timer_t *timer, apr_time_t at)
+{
+    if (udr_timers_set(&loop->timers, timer, at) != APR_SUCCESS) {
+        abort();
+    }
+}
+
+void udr_loop_clear_timer(udr_loop_t *loop, udr_timer_t *timer)
+{
+    udr_timers_clear(&loop->timers, timer);
+}
+
+apr_time_t udr_loop_now(const udr_loop_t *loop)
+{
+    return loop->now;
+}
+
+void udr_loop_post(udr_loop_t *loop, udr_task_t *task)
+{
+    apr_thread_mutex_lock(loop->mutex);
+    bool is_first = loop->locked.posted.first == NULL;
+    append(&loop->locked.posted, task);
+    apr_thread_mutex_unlock(loop->mutex);
+    /* Who finds others in the queue knows that the loop has been woken and not yet looked. */
+    if (is_first) {
+        (void)eventfd_write(loop->wake_fd, 1);
+    }
+}
+
+void udr_loop_stop(udr_loop_t *loop)
+{
+    apr_thread_mutex_lock(loop->mutex);
+    loop->locked.stops = true;
+    apr_thread_mutex_unlock(loop->mutex);
+    (void)eventfd_write(loop->wake_fd, 1);
+}
+
+void udr_loop_defer(udr_loop_t *loop, udr_task_t *task)
+{
+    append(&loop->deferred, task);
+}
+
+static void run_tasks(udr_task_t *task)
+{
+    while (task) {
+        udr_task_t *next = task->next; /* it may be freed */
+        task->run(task);
+        task = next;
+    }
+}
+
+/* Once a round: what is deferred meanwhile has to let the events of the next round go first. */
+static void run_deferred(udr_loop_t *loop)
+{
+    run_tasks(take_all(&loop->deferred));
+}
+
+/* The end of a wait: woken by another thread. Returns whether to go on. */
+static bool take_posted(udr_loop_t *loop)
+{
+    eventfd_t value;
+    (void)eventfd_read(loop->wake_fd, &value);
+    apr_thread_mutex_lock(loop->mutex);
+    udr_task_t *tasks = take_all(&loop->locked.posted);
+    bool stops = loop->locked.stops;
+    apr_thread_mutex_unlock(loop->mutex);
+    run_tasks(tasks);
+    return !stops;
+}
+
+/* In milliseconds, rounded up: a timer that is not quite due would have the loop spin. */
+static int pause_for(const udr_loop_t *loop)
+{
+    apr_time_t next = udr_timers_next(&loop->timers);
+    if (loop->deferred.first) {
+        return 0;
+    }
+    if (!next) {
+        return -1;
+    }
+    apr_interval_time_t left = next - udr_clock_now();
+    if (left <= 0) {
+        return 0;
+    }
+    return left > apr_time_from_sec(60) ? 60000 : (int)((left + 999) / 1000);
+}
+
+void udr_loop_run(udr_loop_t *loop)
+{
+    bool goes_on = true;
+    while (goes_on) {
+        loop->count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, pause_for(loop));
+        loop->now = udr_clock_now();
+        for (loop->current = 0; loop->current < loop->count; loop->current++) {
+            const struct epoll_event *event = &loop->events[loop->current];
+            udr_watch_t *watch = event->data.ptr;
+            if (!watch) {
+                goes_on = take_posted(loop) && goes_on;
+            } else if (event->events) {
+                watch->ready(watch, event->events);
+            }
+        }
+        loop->count = 0;
+        loop->current = 0;
+        udr_timers_expire(&loop->timers, loop->now);
+        run_deferred(loop);
+    }
+    while (loop->deferred.first) {
+        run_deferred(loop);
+    }
+}

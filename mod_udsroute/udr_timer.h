@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Timers of one thread: a binary heap, so that tens of thousands cost a handful of comparisons to set.
+ * Layer: core, bottom. Used by the loop; no locking. */
+#ifndef UDR_TIMER_H
+#define UDR_TIMER_H
+
+#include <apr_pools.h>
+#include <apr_time.h>
+
+#include <stdbool.h>
+
+/* One timer, in the memory of whoever it belongs to; all zero: not set. */
+typedef struct udr_timer_t {
+    apr_time_t at;                              /* when it expires */
+    void (*expired)(struct udr_timer_t *timer); /* called once; it is no longer set then */
+    void *baton;                                /* its owner's */
+    apr_size_t place;                           /* the heap's: its position, from 1; 0: not set */
+} udr_timer_t;
+
+typedef struct udr_timers_t {
+    udr_timer_t **heap; /* heap[1] expires first; heap[0] is not used */
+    apr_size_t count;
+    apr_size_t size;
+} udr_timers_t;
+
+/* Sets or moves a timer. APR_ENOMEM: it is as it was before. */
+apr_status_t udr_timers_set(udr_timers_t *timers, udr_timer_t *timer, apr_time_t at);
+
+/* It will not expire. Harmless when it is not set. */
+void udr_timers_clear(udr_timers_t *timers, udr_timer_t *timer);
+
+/* When the first expires; 0: none is set. */
+apr_time_t udr_timers_next(const udr_timers_t *timers);
+
+/* Calls `expired` of those that are due by now; they may set and clear any timer. Returns how many. */
+int udr_timers_expire(udr_timers_t *timers, apr_time_t now);
+
+/* Frees the heap; the timers in it are unset. */
+void udr_timers_destroy(udr_timers_t *timers);
+
+#endif
