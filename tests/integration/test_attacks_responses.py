@@ -216,24 +216,3 @@ def test_first_byte_is_timed_when_it_comes_with_an_interim_response(sandbox):
     assert fetch(httpd.port, "/x").text == "ok"
     first_byte, total = (int(number) for number in httpd.access_lines(1)[0].split())
     assert 50_000 <= first_byte <= total
-
-
-# --- a protocol that nobody asked for ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("first", [1, 2, 7])
-def test_fastcgi_in_pieces_is_recognised(sandbox, first):
-    """The first byte already is none of HTTP's; what it is instead shows a little later."""
-    record = b"\x01\x0b\0\0\0\x08\0\0" + b"\0" * 8
-
-    def behave(exchange):
-        exchange.send(record[:first])
-        time.sleep(0.05)
-        exchange.send(record[first:])
-        exchange.peer_closed(10)
-        exchange.close()
-
-    backend = sandbox.scripted("app", behave)
-    httpd = sandbox.httpd(route(backend))
-    assert fetch(httpd.port, "/x").status == 502
-    httpd.log.expect(r"UDR0008.*answers in FastCGI")

@@ -655,7 +655,7 @@ def test_mod_status(sandbox, backend):
     go = threading.Event()
     slow = sandbox.scripted("slow", lambda exchange: go.wait(20) and exchange.respond())
     httpd = sandbox.httpd(
-        "ExtendedStatus On\nUDSRoute /server-status !\n"
+        "UDSLoops Off\nExtendedStatus On\nUDSRoute /server-status !\n"
         + section("Location /server-status", "SetHandler server-status")
         + route(slow, "/slow/")
         + route(backend),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests run against: programs, modules and how the module was built.
 
-Everything comes from four environment variables, each with a default:
+Everything comes from five environment variables, each with a default:
 
 UDR_BUILD     the build directory (holds mod_udsroute/.libs/ and backend/); default: the project's root
 HTTPD         the httpd program; default: what apxs says
@@ -95,6 +95,11 @@ def sanitized():
 def is_root():
     """Started by root, httpd's children run as www-data."""
     return os.geteuid() == 0
+
+
+def loops():
+    """The value for UDSLoops, or None for the module's own default."""
+    return os.environ.get("UDR_LOOPS") or None
 
 
 def clean_environment():

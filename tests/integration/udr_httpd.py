@@ -129,6 +129,8 @@ class Settings:
         lines += ["ErrorLog logs/error.log", f"LogLevel {self.log_level}"]
         if self.module:
             lines.append(f"LogLevel udsroute:{self.udsroute_log_level}")
+            if udr_environment.loops():
+                lines.append(f"UDSLoops {udr_environment.loops()}")
         lines += [
             f'DocumentRoot "{root}/htdocs"',
             "TypesConfig mime.types",

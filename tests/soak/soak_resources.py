@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What httpd's children hold, as the kernel and mod_status show it: the same before the load and after it."""
+import collections
+import dataclasses
+import os
+import time
+import urllib.request
+
+import udr_processes
+
+
+def status(port):
+    """mod_status's counts, by their names."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/server-status?auto", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+
+def server_children(httpd):
+    """The children that serve; mod_cgid's daemon is none of them."""
+    return [pid for pid in httpd.children() if threads(pid) > 1] or httpd.children()
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def descriptors(pid):
+    """How many there are of each kind."""
+    kinds = collections.Counter()
+    for entry in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{entry}")
+        except FileNotFoundError:
+            continue
+        kinds[target.split(":")[0] if target.startswith(("socket", "pipe")) else target.replace("anon_inode:", "")] += 1
+    return kinds
+
+
+@dataclasses.dataclass
+class Holdings:
+    """What one look at all children found."""
+
+    children: list
+    threads: list
+    descriptors: list
+    private: int  # bytes of memory
+    status: dict
+
+    @property
+    def sockets(self):
+        return [kinds["socket"] for kinds in self.descriptors]
+
+
+def look(httpd):
+    children = server_children(httpd)
+    return Holdings(children, [threads(pid) for pid in children], [descriptors(pid) for pid in children],
+                    udr_processes.private_bytes(children), status(httpd.port))
+
+
+def is_quiet(httpd, threads_per_child):
+    """Whether nothing is left under way; this question itself keeps one worker busy and one connection open.
+
+    threads_per_child: 0 under prefork, where idle children come and go."""
+    counts = status(httpd.port)
+    names = ("ConnsAsyncWriting", "ConnsAsyncKeepAlive", "ConnsAsyncClosing")
+    workers = len(server_children(httpd)) * threads_per_child
+    return (int(counts["BusyWorkers"]) == 1 and (not threads_per_child or int(counts["IdleWorkers"]) == workers - 1)
+            and all(int(counts.get(name, 0)) == 0 for name in names) and int(counts.get("ConnsTotal", 1)) <= 1)
+
+
+def wait_until_quiet(httpd, threads_per_child, timeout):
+    """Returns whether it came about."""
+    deadline = time.monotonic() + timeout
+    while not is_quiet(httpd, threads_per_child):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def differences(before, after, slack_bytes):
+    """What is not back where it was, in words. Sockets and memory of one and the same children may be compared only."""
+    found = []
+    if sorted(before.threads) != sorted(after.threads):
+        found.append(f"threads: {before.threads} before, {after.threads} after")
+    if max(after.sockets) > max(before.sockets):
+        found.append(f"sockets: {before.sockets} before, {after.sockets} after")
+    for one, other in zip(before.descriptors, after.descriptors):
+        # Each worker thread makes itself an event descriptor when it first waits for a member.
+        grown = {kind: (one[kind], count) for kind, count in other.items()
+                 if count > one[kind] and kind not in ("socket", "[eventfd]")}
+        if grown:
+            found.append(f"descriptors (before, after): {grown}")
+    if before.children == after.children and after.private > before.private + slack_bytes:
+        found.append(f"memory: {before.private >> 10} KiB before, {after.private >> 10} KiB after")
+    return found
