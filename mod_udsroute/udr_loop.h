@@ -40,8 +40,8 @@ void udr_loop_stop(udr_loop_t *loop);
  * it runs. */
 void udr_loop_post(udr_loop_t *loop, udr_task_t *task);
 
-/* Like udr_loop_post() from the loop's own thread, without a system call: runs when this round of events is over (and one that is deferred then, when the next is). From
- * within a callback only. */
+/* Like udr_loop_post() from the loop's own thread, without a system call: runs when this round of events is over (and
+ * one that is deferred then, when the next is). From within a callback only. */
 void udr_loop_defer(udr_loop_t *loop, udr_task_t *task);
 
 /* An errno of epoll_ctl(2) when it can't be watched. The first events come with the next round, for whatever is the
