@@ -115,7 +115,9 @@ def httpd_environment(quarantine_mb=None):
     environment = clean_environment()
     if sanitized():
         library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
-        options = "detect_leaks=0:abort_on_error=0:exitcode=99:handle_segv=2:handle_sigbus=2:handle_sigfpe=2:handle_abort=2:allow_user_segv_handler=0"
+        # httpd has handlers of its own for these signals, which would keep the sanitizer from telling of a crash.
+        signals = "handle_segv=2:handle_sigbus=2:handle_sigfpe=2:handle_abort=2:allow_user_segv_handler=0"
+        options = f"detect_leaks=0:abort_on_error=0:exitcode=99:{signals}"
         if quarantine_mb is not None:
             options += f":quarantine_size_mb={quarantine_mb}:thread_local_quarantine_size_kb=64"
         environment["LD_PRELOAD"] = os.path.realpath(library.stdout.strip())
