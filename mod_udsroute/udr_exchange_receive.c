@@ -104,11 +104,21 @@ static void take_data(udr_exchange_t *x, udr_slice_t data)
     client_took(x, x->plan.ops->data(x->plan.client, data));
 }
 
+/* Some applications (those of Gunicorn, for one) send a body with the answer to HEAD, too, and a moment after the head:
+ * by then the connection could serve another request, which would be answered with that body. No length, or one over 0,
+ * and there may be one. */
+static bool may_send_more(const udr_exchange_t *x)
+{
+    const udr_http1_head_t *head = x->receiver.reader.head;
+    return strcmp(x->plan.request->method, "HEAD") == 0 && !(head->has_length && head->length == 0);
+}
+
 /* The response is complete; `extra` bytes came behind it. */
 static void complete(udr_exchange_t *x, apr_size_t extra)
 {
     const udr_http1_head_t *head = x->receiver.reader.head;
-    bool keep = x->settings->reuse && head->persistent && x->sender.done && extra == 0 && x->connection->file_is_known;
+    bool keep = x->settings->reuse && head->persistent && x->sender.done && extra == 0 &&
+                x->connection->file_is_known && !may_send_more(x);
     udr_exchange_trace(x, "relay", "complete, %" APR_UINT64_T_FMT " bytes of body", x->receiver.relayed);
     if (extra) {
         udr_exchange_trace(x, "relay", "%lu bytes behind the complete response", (unsigned long)extra);

@@ -110,6 +110,7 @@ def test_a_client_that_leaves_does_not_wait_on(backend):
     connection.close()
     wait_for(lambda: backend.metrics()["waiting"] == 0, "the wait to end")
     wait_for(lambda: backend.metrics()["in_flight"] == 1, "the request to end")
+    wait_for(lambda: backend.metrics()["connections"] == 1, "its connection to be closed")
 
 
 def test_a_client_that_has_nothing_more_to_say_gets_its_answer(backend):
@@ -164,6 +165,7 @@ def test_events_end_with_the_client(backend):
     connection.recv(1)
     connection.close()
     wait_for(lambda: backend.metrics()["in_flight"] == 1, "the stream to end")
+    wait_for(lambda: backend.metrics()["connections"] == 1, "its connection to be closed")
 
 
 def test_chunked(backend):
