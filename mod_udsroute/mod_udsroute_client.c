@@ -215,13 +215,19 @@ static bool is_connection_lost(const conn_rec *c, apr_status_t rv)
            APR_STATUS_IS_TIMEUP(rv) || APR_STATUS_IS_EAGAIN(rv);
 }
 
-static apr_status_t pass(udr_client_t *client)
+/* Gives the filters what was collected; their answer as it is. */
+static apr_status_t hand_down(udr_client_t *client)
 {
-    conn_rec *c = client->r->connection;
     client->has_passed = true;
     apr_status_t rv = ap_pass_brigade(client->r->output_filters, client->out);
     apr_brigade_cleanup(client->out);
-    return is_connection_lost(c, rv) ? APR_ECONNABORTED : rv;
+    return rv;
+}
+
+static apr_status_t pass(udr_client_t *client)
+{
+    apr_status_t rv = hand_down(client);
+    return is_connection_lost(client->r->connection, rv) ? APR_ECONNABORTED : rv;
 }
 
 static apr_status_t data(void *baton, udr_slice_t bytes)
@@ -280,9 +286,7 @@ static apr_status_t end(void *baton, udr_slice_t trailers)
         udr_response_set_trailers(r, trailers);
     }
     APR_BRIGADE_INSERT_TAIL(client->out, apr_bucket_eos_create(r->connection->bucket_alloc));
-    apr_status_t rv = ap_pass_brigade(r->output_filters, client->out);
-    apr_brigade_cleanup(client->out);
-    client->has_passed = true;
+    apr_status_t rv = hand_down(client);
     /* Once the filters have it all, a client that closes at once has gone with a complete response. */
     return rv != APR_SUCCESS && is_connection_lost(r->connection, rv) ? APR_ECONNABORTED : rv;
 }

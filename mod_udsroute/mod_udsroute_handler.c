@@ -62,9 +62,9 @@ static void set_environment(request_rec *r, const udr_client_t *client)
 }
 
 /* What httpd is to do after the exchange has failed. */
-static int after_failure(request_rec *r, const udr_member_t *member, udr_client_t *client)
+static int after_failure(request_rec *r, udr_client_t *client)
 {
-    int status = udr_failure_report(r, member, client);
+    int status = udr_failure_report(r, client->member, client);
     if (udr_exchange_failure(client->exchange)->kind == UDR_FAILURE_CLIENT_GONE) {
         r->connection->aborted = 1;
         r->connection->keepalive = AP_CONN_CLOSE;
@@ -82,7 +82,6 @@ static int after_failure(request_rec *r, const udr_member_t *member, udr_client_
         return DONE;
     }
     udr_client_take_back(client);
-    apr_brigade_cleanup(client->out);
     if (!udr_exchange_body_taken(client->exchange)) {
         r->connection->keepalive = AP_CONN_CLOSE;
     }
@@ -110,7 +109,7 @@ int udr_handler_finish(udr_client_t *client)
     request_rec *r = client->r;
     set_environment(r, client);
     if (udr_exchange_state(client->exchange) == UDR_EXCHANGE_FAILED) {
-        return after_failure(r, client->member, client);
+        return after_failure(r, client);
     }
     return client->is_overridden ? after_override(r, client) : OK;
 }

@@ -46,16 +46,16 @@ static bool is_written_elsewhere(const char *name)
     return udr_fields_is_framing(name, len) || udr_fields_is_hop_by_hop(name, len) || strcasecmp(name, "Expect") == 0;
 }
 
-/* A trailer that CGI programs would take for the variable HTTP_PROXY (CVE-2016-5385), or that has no place there. */
-static bool is_dropped_trailer(const char *name)
-{
-    return is_written_elsewhere(name) || strcasecmp(name, "Trailer") == 0 || strcasecmp(name, "Proxy") == 0;
-}
-
 /* Announces what only a chunked body can carry. */
 static bool is_trailer(const char *name)
 {
     return strcasecmp(name, "Trailer") == 0;
+}
+
+/* A trailer that CGI programs would take for the variable HTTP_PROXY (CVE-2016-5385), or that has no place there. */
+static bool is_dropped_trailer(const char *name)
+{
+    return is_written_elsewhere(name) || is_trailer(name) || strcasecmp(name, "Proxy") == 0;
 }
 
 static bool is_target(const char *target)
