@@ -1,88 +1,100 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_child.h"
+#include "mod_udsroute/mod_udsroute_checks.h"
+#include "mod_udsroute/mod_udsroute_debug.h"
+#include "mod_udsroute/mod_udsroute_globs.h"
 #include "mod_udsroute/mod_udsroute_loops.h"
+#include "mod_udsroute/mod_udsroute_shared.h"
 #include "mod_udsroute/mod_udsroute_stay.h"
+#include "mod_udsroute/mod_udsroute_watch.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
 #include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_explanation.h"
+#include "mod_udsroute/udr_picker.h"
 #include "mod_udsroute/udr_pool.h"
 
 #include <ap_mpm.h>
-#include <apr_portable.h>
-#include <apr_thread_cond.h>
 
-#include <signal.h>
+#include <errno.h>
+#include <stdlib.h>
 
-#define TIDY_INTERVAL apr_time_from_sec(1)
+#define TIDY_INTERVAL   apr_time_from_sec(1)
+#define ATTEND_INTERVAL apr_time_from_msec(250)
 
 static struct {
     bool is_threaded;
     server_rec *servers;
-    apr_thread_t *thread;
-    apr_thread_mutex_t *mutex;
-    apr_thread_cond_t *cond;
-    bool stops; /* needs the mutex */
+    apr_time_t attended_at; /* without threads */
 } child;
 
-static void tidy(void)
+/* Whose turn it is to be tidied. */
+typedef struct tidying_t {
+    int lane;
+    apr_time_t now;
+} tidying_t;
+
+static void tidy_member(void *baton, udr_member_t *member, apr_uint32_t state)
 {
-    apr_time_t now = udr_clock_now();
+    const tidying_t *tidying = baton;
+    (void)state;
+    (void)udr_pool_tidy(member->pool, tidying->lane, tidying->now);
+}
+
+static void tidy_balancer(const udr_balancer_t *balancer, int lane, apr_time_t now)
+{
+    tidying_t tidying = {.lane = lane, .now = now};
+    if (balancer->picker) {
+        udr_picker_visit(balancer->picker, tidy_member, &tidying);
+    }
+}
+
+/* Four times a second. Of all members: what has been idle in that lane for too long is closed, once a second. */
+static void tidy(int lane, apr_time_t now)
+{
+    if (lane == 0) {
+        udr_share_attend();
+        udr_globs_attend(now);
+        (void)udr_checks_attend(now);
+        udr_watch_attend(now);
+    }
+    if (now / ATTEND_INTERVAL % (TIDY_INTERVAL / ATTEND_INTERVAL) != 0) {
+        return;
+    }
     for (server_rec *s = child.servers; s; s = s->next) {
-        const apr_array_header_t *members = udr_server_config(s)->members;
-        for (int i = 0; i < members->nelts; i++) {
-            udr_pool_tidy(APR_ARRAY_IDX(members, i, udr_member_t *)->pool, 0, now);
+        const apr_array_header_t *balancers = udr_server_config(s)->balancers;
+        for (int i = 0; udr_server_has_own_config(s, child.servers) && i < balancers->nelts; i++) {
+            tidy_balancer(APR_ARRAY_IDX(balancers, i, const udr_balancer_t *), lane, now);
         }
     }
 }
 
-static void *APR_THREAD_FUNC keep_tidy(apr_thread_t *thread, void *data)
+static void turns_have_come(udr_watch_t *watch, uint32_t events)
 {
-    (void)thread;
-    (void)data;
-    apr_thread_mutex_lock(child.mutex);
-    while (!child.stops) {
-        apr_status_t rv = apr_thread_cond_timedwait(child.cond, child.mutex, TIDY_INTERVAL);
-        if (APR_STATUS_IS_TIMEUP(rv)) {
-            apr_thread_mutex_unlock(child.mutex);
-            tidy();
-            apr_thread_mutex_lock(child.mutex);
-        }
-    }
-    apr_thread_mutex_unlock(child.mutex);
-    return NULL;
+    (void)watch;
+    (void)events;
+    udr_share_wake();
 }
 
-static apr_status_t stop_thread(void *data)
+static void files_have_changed(udr_watch_t *watch, uint32_t events)
 {
-    apr_status_t rv;
-    (void)data;
-    apr_thread_mutex_lock(child.mutex);
-    child.stops = true;
-    apr_thread_cond_signal(child.cond);
-    apr_thread_mutex_unlock(child.mutex);
-    apr_thread_join(&rv, child.thread);
-    return APR_SUCCESS;
+    (void)watch;
+    (void)events;
+    udr_watch_read();
 }
 
-static apr_status_t start_thread(apr_pool_t *pchild)
+/* The threads, the first of which keeps the pools tidy. A prefork child runs its cleanups from a signal handler: no
+ * thread may have to be waited for there, and only checks need one. */
+static apr_status_t start(apr_pool_t *pchild)
 {
-    sigset_t all, before;
-    apr_status_t rv = apr_thread_mutex_create(&child.mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_cond_create(&child.cond, pchild);
+    if (!child.is_threaded) {
+        return udr_checks_are_wanted(child.servers) ? udr_checks_start_alone(child.servers) : APR_SUCCESS;
     }
-    if (rv == APR_SUCCESS) {
-        /* Signals are for the threads that the MPM has for them. */
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        rv = apr_thread_create(&child.thread, NULL, keep_tidy, NULL, pchild);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    udr_checks_init(child.servers, udr_loops_first(), pchild);
+    apr_status_t rv = udr_loops_attend(udr_share_descriptor(), turns_have_come);
+    if (rv == APR_SUCCESS && udr_watch_descriptor() >= 0) {
+        rv = udr_loops_attend(udr_watch_descriptor(), files_have_changed);
     }
-    if (rv == APR_SUCCESS) {
-        /* Before the pools of the members go, which are made of the same pool. */
-        apr_pool_pre_cleanup_register(pchild, NULL, stop_thread);
-    }
-    return rv;
+    return rv == APR_SUCCESS ? udr_loops_start(pchild, tidy) : rv;
 }
 
 static apr_status_t make_pools(apr_pool_t *pchild, server_rec *servers, int *count)
@@ -90,6 +102,7 @@ static apr_status_t make_pools(apr_pool_t *pchild, server_rec *servers, int *cou
     *count = 0;
     for (server_rec *s = servers; s; s = s->next) {
         const apr_array_header_t *members = udr_server_config(s)->members;
+        *count += udr_server_config(s)->globs->nelts;
         for (int i = 0; i < members->nelts; i++) {
             udr_member_t *member = APR_ARRAY_IDX(members, i, udr_member_t *);
             if (member->pool) {
@@ -116,6 +129,16 @@ static int loops_wanted(const server_rec *s)
     return is_async ? udr_server_config(s)->loops : 0;
 }
 
+/* No row is free, because others have to be looked after first that died, or this child is one of a generation long
+ * gone. A row can be claimed only by a thread that lives as long as the child, which is this one, and now: so the child
+ * ends, and httpd makes another, at its leisure (that is what this status asks of it). The others serve meanwhile. */
+static void end_for_want_of_a_row(server_rec *s, apr_status_t rv)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                 UDRNO(0039) "this child has found no row in the shared memory: it ends, and httpd makes another");
+    exit(APEXIT_CHILDSICK);
+}
+
 void udr_child_init(apr_pool_t *pchild, server_rec *s)
 {
     int threaded = 0;
@@ -123,9 +146,9 @@ void udr_child_init(apr_pool_t *pchild, server_rec *s)
     (void)ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
     child.is_threaded = threaded != AP_MPMQ_NOT_SUPPORTED;
     child.servers = s;
-    child.stops = false;
+    udr_debug_child_init(pchild, s);
     /* The loops come first: the members' pools, made later, are cleaned up while they are there. */
-    apr_status_t rv = udr_loops_create(pchild, loops_wanted(s));
+    apr_status_t rv = udr_loops_create(pchild, loops_wanted(s), child.is_threaded);
     udr_stay_child_init();
     if (rv == APR_SUCCESS) {
         rv = make_pools(pchild, s, &count);
@@ -133,21 +156,41 @@ void udr_child_init(apr_pool_t *pchild, server_rec *s)
     if (rv == APR_SUCCESS) {
         rv = udr_worker_child_init(pchild);
     }
-    /* A prefork child runs its cleanups from a signal handler: no thread may have to be waited for there. */
-    if (rv == APR_SUCCESS && child.is_threaded && count > 0) {
-        rv = start_thread(pchild);
+    if (rv == APR_SUCCESS && count > 0) {
+        rv = udr_share_join(s, pchild);
+        if (APR_STATUS_IS_ENOSPC(rv) || rv == ESTALE) {
+            end_for_want_of_a_row(s, rv);
+        }
     }
     if (rv == APR_SUCCESS && count > 0) {
-        rv = udr_loops_start(pchild, s);
+        rv = udr_globs_start(s, child.is_threaded, pchild);
+    }
+    if (rv == APR_SUCCESS && count > 0 && child.is_threaded) {
+        udr_watch_start(s, true, pchild);
+    }
+    if (rv == APR_SUCCESS && count > 0) {
+        rv = start(pchild);
     }
     if (rv != APR_SUCCESS) {
+        udr_share_withdraw(s);
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, UDRNO(0016) "this child can't serve routed requests");
     }
 }
 
-void udr_child_tidy_unthreaded(const udr_member_t *member)
+void udr_child_attend_unthreaded(void)
+{
+    apr_time_t now = udr_clock_now();
+    if (!child.is_threaded && now - child.attended_at >= ATTEND_INTERVAL) {
+        child.attended_at = now;
+        udr_share_attend();
+        udr_globs_attend(now);
+    }
+}
+
+void udr_child_tidy_unthreaded(const udr_balancer_t *balancer)
 {
     if (!child.is_threaded) {
-        udr_pool_tidy(member->pool, 0, udr_clock_now());
+        tidy_balancer(balancer, 0, udr_clock_now());
+        udr_child_attend_unthreaded();
     }
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/mod_udsroute_condition.h"
 #include "mod_udsroute/mod_udsroute_config.h"
+#include "mod_udsroute/mod_udsroute_config_private.h"
 #include "mod_udsroute/mod_udsroute_reverse.h"
 #include "mod_udsroute/mod_udsroute_sethandler.h"
 
-#include <apr_fnmatch.h>
 #include <apr_strings.h>
 #include <http_core.h>
 
@@ -13,10 +14,8 @@
 
 #define TIMEOUT_MAX apr_time_from_sec(24 * 3600)
 
-#define PARK_DEFAULT  apr_time_from_msec(2)
-#define PARK_MAX      apr_time_from_sec(60)
-#define LOOPS_DEFAULT 0 /* Off: until tunnels and the status page know of loops, they are to be asked for */
-#define LOOPS_MAX     64
+#define PARK_MAX  apr_time_from_sec(60)
+#define LOOPS_MAX 64
 
 /* --- creation and merging ------------------------------------------------------------------------------------------
  */
@@ -26,7 +25,14 @@ void *udr_config_create_server(apr_pool_t *p, server_rec *s)
     udr_server_config_t *config = apr_pcalloc(p, sizeof *config);
     (void)s;
     config->routes = apr_array_make(p, 8, sizeof(udr_route_t *));
+    config->lines = apr_array_make(p, 8, sizeof(udr_route_t *));
+    config->sections = apr_array_make(p, 2, sizeof(udr_dir_config_t *));
+    config->reverses = apr_array_make(p, 2, sizeof(udr_reverse_t *));
+    config->balancers = apr_array_make(p, 8, sizeof(udr_balancer_t *));
     config->members = apr_array_make(p, 8, sizeof(udr_member_t *));
+    config->globs = apr_array_make(p, 1, sizeof(udr_glob_t *));
+    config->conditions = apr_array_make(p, 2, sizeof(udr_condition_t *));
+    config->templates = apr_array_make(p, 2, sizeof(udr_template_t *));
     config->timeout = -1;
     config->via = UDR_VIA_UNSET;
     config->park = -1;
@@ -41,8 +47,15 @@ void *udr_config_merge_server(apr_pool_t *p, void *base_, void *overrides_)
     udr_server_config_t *merged = apr_pcalloc(p, sizeof *merged);
     /* The server's own lines stand before a virtual host's, as with ProxyPass. */
     merged->routes = apr_array_append(p, base->routes, overrides->routes);
-    /* The base's members stay the base's: each is completed and gets its connections once. */
+    /* The base's lines and what they lead to stay the base's: each is completed and gets its connections once. */
+    merged->lines = overrides->lines;
+    merged->sections = overrides->sections;
+    merged->reverses = overrides->reverses;
+    merged->balancers = overrides->balancers;
     merged->members = overrides->members;
+    merged->globs = overrides->globs;
+    merged->conditions = overrides->conditions;
+    merged->templates = overrides->templates;
     merged->timeout = overrides->timeout >= 0 ? overrides->timeout : base->timeout;
     merged->via = overrides->via != UDR_VIA_UNSET ? overrides->via : base->via;
     merged->park = overrides->park >= 0 ? overrides->park : base->park;
@@ -59,6 +72,7 @@ void *udr_config_create_dir(apr_pool_t *p, char *path)
     config->cookie_paths = apr_array_make(p, 2, sizeof(udr_rewrite_t));
     config->preserve_host = -1;
     config->add_headers = -1;
+    config->status_actions = -1;
     config->error_override = -1;
     return config;
 }
@@ -75,6 +89,7 @@ void *udr_config_merge_dir(apr_pool_t *p, void *base_, void *overrides_)
     merged->cookie_paths = apr_array_append(p, overrides->cookie_paths, base->cookie_paths);
     merged->preserve_host = overrides->preserve_host >= 0 ? overrides->preserve_host : base->preserve_host;
     merged->add_headers = overrides->add_headers >= 0 ? overrides->add_headers : base->add_headers;
+    merged->status_actions = overrides->status_actions >= 0 ? overrides->status_actions : base->status_actions;
     if (overrides->error_override >= 0) {
         merged->error_override = overrides->error_override;
         merged->override_codes = overrides->override_codes;
@@ -85,197 +100,49 @@ void *udr_config_merge_dir(apr_pool_t *p, void *base_, void *overrides_)
     return merged;
 }
 
-udr_member_t *udr_config_member(udr_server_config_t *config, const udr_target_t *target, const udr_settings_t *settings,
-                                apr_pool_t *p)
-{
-    udr_member_t *made = udr_member_create(target, settings, p);
-    for (int i = 0; i < config->members->nelts; i++) {
-        udr_member_t *member = APR_ARRAY_IDX(config->members, i, udr_member_t *);
-        if (udr_member_is_same(member, made) && udr_settings_equal(&member->settings, settings)) {
-            return member;
-        }
-    }
-    APR_ARRAY_PUSH(config->members, udr_member_t *) = made;
-    return made;
-}
-
-void udr_config_complete(server_rec *s)
-{
-    udr_server_config_t *config = udr_server_config(s);
-    apr_interval_time_t timeout = config->timeout >= 0 ? config->timeout : s->timeout;
-    if (config->park < 0) {
-        config->park = PARK_DEFAULT;
-    }
-    if (config->loops < 0) {
-        config->loops = LOOPS_DEFAULT;
-    }
-    for (int i = 0; i < config->members->nelts; i++) {
-        udr_settings_resolve(&APR_ARRAY_IDX(config->members, i, udr_member_t *)->settings, timeout);
-    }
-}
-
 const char *udr_config_runtime_dir(apr_pool_t *p)
 {
     return ap_runtime_dir_relative(p, "");
 }
 
-/* --- UDSRoute, UDSRouteMatch ---------------------------------------------------------------------------------------
+/* --- what the files of the configuration share ---------------------------------------------------------------------
  */
 
-/* The words of a line, read. */
-typedef struct line_t {
-    const char *path;
-    const char *target;
-    bool is_raw;
-    bool is_interpolated;
-    udr_settings_t settings;
-} line_t;
-
-static const char *say(const cmd_parms *cmd, const char *what)
+const char *udr_config_say(const cmd_parms *cmd, const char *what)
 {
-    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", what, NULL);
+    bool is_section = cmd->cmd->name[0] == '<';
+    return apr_pstrcat(cmd->pool, cmd->cmd->name, is_section ? ">: " : ": ", what, NULL);
 }
 
-static const char *read_parameter(cmd_parms *cmd, line_t *line, const char *word)
+udr_source_t udr_config_source(const cmd_parms *cmd)
+{
+    bool is_section = cmd->cmd->name[0] == '<';
+    return (udr_source_t){
+        .directive = is_section ? apr_pstrcat(cmd->pool, cmd->cmd->name, ">", NULL) : cmd->cmd->name,
+        .file = cmd->directive->filename,
+        .line = cmd->directive->line_num,
+    };
+}
+
+void udr_config_note(const cmd_parms *cmd, const char *note)
+{
+    const udr_source_t source = udr_config_source(cmd);
+    if (note) {
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, cmd->server, "%s: %s", udr_source_print(&source, cmd->temp_pool), note);
+    }
+}
+
+const char *udr_config_split(const cmd_parms *cmd, const char *word, const char *also, const char **key,
+                             const char **value)
 {
     const char *equals = strchr(word, '=');
-    const char *note = NULL;
     if (!equals) {
-        return apr_psprintf(
-            cmd->pool,
-            "%s: '%s' is neither key=value nor 'nocanon' nor 'interpolate'; a path or target with spaces "
-            "must be quoted",
-            cmd->cmd->name, word);
+        return apr_psprintf(cmd->pool, "%s: '%s' is %s key=value%s; a path or target with spaces must be quoted",
+                            cmd->cmd->name, word, *also ? "neither" : "no", also);
     }
-    const char *key = apr_pstrmemdup(cmd->pool, word, (apr_size_t)(equals - word));
-    const char *error = udr_settings_set(&line->settings, key, equals + 1, &note, cmd->pool);
-    if (error) {
-        return say(cmd, error);
-    }
-    if (note) {
-        ap_log_error(APLOG_MARK, APLOG_INFO, 0, cmd->server, "%s on line %u of %s: %s", cmd->cmd->name,
-                     (unsigned int)cmd->directive->line_num, cmd->directive->filename, note);
-    }
+    *key = apr_pstrmemdup(cmd->pool, word, (apr_size_t)(equals - word));
+    *value = equals + 1;
     return NULL;
-}
-
-static const char *read_line(cmd_parms *cmd, line_t *line, int count, char *const words[])
-{
-    int i = 0;
-    udr_settings_init(&line->settings);
-    line->path = cmd->path ? cmd->path : (count > 0 ? words[i++] : NULL);
-    line->target = i < count ? words[i++] : NULL;
-    if (!line->target) {
-        return say(cmd, cmd->path ? "needs a target: \"unix:/path/to.sock|http://host/\" or \"!\""
-                                  : "needs a path and a target, as in: \"/app\" \"unix:/path/to.sock|http://host/\"");
-    }
-    if (cmd->path && line->target[0] == '/') {
-        return say(cmd, "takes no path within <Location>: the location is the path");
-    }
-    for (; i < count; i++) {
-        if (strcasecmp(words[i], "nocanon") == 0) {
-            line->is_raw = true;
-        } else if (strcasecmp(words[i], "interpolate") == 0) {
-            line->is_interpolated = true;
-        } else {
-            const char *error = read_parameter(cmd, line, words[i]);
-            if (error) {
-                return error;
-            }
-        }
-    }
-    const char *error = udr_settings_check(&line->settings, cmd->pool);
-    return error ? say(cmd, error) : NULL;
-}
-
-/* <LocationMatch re> and <Location ~ re>: there the section's path is a regular expression. */
-static bool is_in_regex_section(const cmd_parms *cmd)
-{
-    const ap_directive_t *section = cmd->directive->parent;
-    return cmd->path && section &&
-           (strcasecmp(section->directive, "<LocationMatch") == 0 || (section->args && section->args[0] == '~'));
-}
-
-static const char *set_path(const cmd_parms *cmd, udr_route_t *route, const char *path, bool is_match)
-{
-    route->path = path;
-    if (is_match || is_in_regex_section(cmd)) {
-        route->regex = ap_pregcomp(cmd->pool, path, AP_REG_EXTENDED);
-        return route->regex ? NULL
-                            : apr_psprintf(cmd->pool, "%s: '%s' is not a regular expression", cmd->cmd->name, path);
-    }
-    if (path[0] != '/') {
-        return apr_psprintf(cmd->pool, "%s: the path '%s' does not begin with '/'%s", cmd->cmd->name, path,
-                            strncasecmp(path, "unix:", 5) == 0 ? ": the target stands where the path is due" : "");
-    }
-    if (cmd->path && apr_fnmatch_test(path)) {
-        return say(cmd, "a <Location> with wildcards leaves open what to pass on; use <LocationMatch>");
-    }
-    return NULL;
-}
-
-/* Only a regular expression has groups to put in, and only the path is a place to put them. */
-static const char *check_substitutions(const cmd_parms *cmd, const udr_route_t *route, const udr_target_t *target)
-{
-    for (const char *s = strchr(target->path, '$'); s; s = strchr(s + 1, '$')) {
-        if (s[1] == '{' && !route->is_interpolated) {
-            return apr_psprintf(cmd->pool, "%s: '%s' has ${...}, which needs the word 'interpolate'", cmd->cmd->name,
-                                target->path);
-        }
-        if (s[1] >= '0' && s[1] <= '9' && !route->regex) {
-            return apr_psprintf(cmd->pool, "%s: '%s' has $%c, which needs a regular expression: UDSRouteMatch",
-                                cmd->cmd->name, target->path, s[1]);
-        }
-    }
-    return NULL;
-}
-
-static const char *add_route(cmd_parms *cmd, udr_dir_config_t *dir, int count, char *const words[], bool is_match)
-{
-    udr_server_config_t *config = udr_server_config(cmd->server);
-    udr_route_t *route = apr_pcalloc(cmd->pool, sizeof *route);
-    line_t line = {0};
-    const udr_target_t *target;
-    const char *error = ap_check_cmd_context(cmd, NOT_IN_DIRECTORY | NOT_IN_FILES | NOT_IN_HTACCESS);
-    if (!error) {
-        error = read_line(cmd, &line, count, words);
-    }
-    if (!error) {
-        error = set_path(cmd, route, line.path, is_match);
-    }
-    if (error) {
-        return error;
-    }
-    route->is_raw = line.is_raw;
-    route->is_interpolated = line.is_interpolated;
-    if (strcmp(line.target, "!") != 0) {
-        error = udr_target_parse(&target, line.target, udr_config_runtime_dir(cmd->pool), cmd->pool);
-        if (error) {
-            return say(cmd, error);
-        }
-        error = check_substitutions(cmd, route, target);
-        if (error) {
-            return error;
-        }
-        route->target = target;
-        route->member = udr_config_member(config, target, &line.settings, cmd->pool);
-    }
-    if (cmd->path) {
-        dir->route = route;
-    } else {
-        APR_ARRAY_PUSH(config->routes, udr_route_t *) = route;
-    }
-    return NULL;
-}
-
-static const char *cmd_route(cmd_parms *cmd, void *dir, int count, char *const words[])
-{
-    return add_route(cmd, dir, count, words, false);
-}
-
-static const char *cmd_route_match(cmd_parms *cmd, void *dir, int count, char *const words[])
-{
-    return add_route(cmd, dir, count, words, true);
 }
 
 /* --- the reverse directives ----------------------------------------------------------------------------------------
@@ -291,10 +158,15 @@ static const char *cmd_reverse(cmd_parms *cmd, void *dir_, const char *first, co
         return error;
     }
     if (!path) {
-        return say(cmd, "needs a path and a URL, as in: \"/app\" \"http://localhost/\"");
+        return udr_config_say(cmd, "needs a path and a URL, as in: \"/app\" \"http://localhost/\"");
     }
     if (second && cmd->path) {
-        return say(cmd, "takes no path within <Location>: the location is the path");
+        return udr_config_say(cmd, "takes no path within <Location>: the location is the path");
+    }
+    if (udr_target_is_balancer(url)) {
+        udr_source_t source = udr_config_source(cmd);
+        apr_array_header_t *reverses = udr_server_config(cmd->server)->reverses;
+        return udr_reverse_add_balancer(dir->urls, path, url, reverses, &source, cmd);
     }
     return udr_reverse_add_url(dir->urls, path, url, cmd);
 }
@@ -332,25 +204,32 @@ static const char *cmd_add_headers(cmd_parms *cmd, void *dir, int on)
     return NULL;
 }
 
+static const char *cmd_status_actions(cmd_parms *cmd, void *dir, int on)
+{
+    (void)cmd;
+    ((udr_dir_config_t *)dir)->status_actions = on != 0;
+    return NULL;
+}
+
 static const char *cmd_error_override(cmd_parms *cmd, void *dir_, int count, char *const words[])
 {
     udr_dir_config_t *dir = dir_;
     bool on;
     const char *error = count > 0 ? udr_value_switch(&on, words[0], cmd->pool) : "needs On or Off, and may name codes";
     if (error) {
-        return say(cmd, error);
+        return udr_config_say(cmd, error);
     }
     apr_array_header_t *codes = apr_array_make(cmd->pool, 4, sizeof(int));
     for (int i = 1; i < count; i++) {
         int code;
         error = udr_value_int(&code, words[i], 400, 599, cmd->pool);
         if (error) {
-            return say(cmd, error);
+            return udr_config_say(cmd, error);
         }
         APR_ARRAY_PUSH(codes, int) = code;
     }
     if (!on && codes->nelts) {
-        return say(cmd, "Off takes no codes");
+        return udr_config_say(cmd, "Off takes no codes");
     }
     dir->error_override = on;
     dir->override_codes = codes->nelts ? codes : NULL;
@@ -380,7 +259,7 @@ static const char *cmd_timeout(cmd_parms *cmd, void *dir, const char *word)
         udr_value_time(&timeout, word, apr_time_from_sec(1), apr_time_from_msec(1), TIMEOUT_MAX, cmd->pool);
     (void)dir;
     if (error) {
-        return say(cmd, error);
+        return udr_config_say(cmd, error);
     }
     udr_server_config(cmd->server)->timeout = timeout;
     return NULL;
@@ -392,7 +271,7 @@ static const char *cmd_park(cmd_parms *cmd, void *dir, const char *word)
     const char *error = udr_value_time(&park, word, apr_time_from_sec(1), 0, PARK_MAX, cmd->pool);
     (void)dir;
     if (error) {
-        return say(cmd, error);
+        return udr_config_say(cmd, error);
     }
     udr_server_config(cmd->server)->park = park;
     return NULL;
@@ -417,10 +296,23 @@ static const char *cmd_loops(cmd_parms *cmd, void *dir, const char *word)
 #define SERVER_OR_DIRECTORY (RSRC_CONF | ACCESS_CONF)
 
 const command_rec udr_config_commands[] = {
-    AP_INIT_TAKE_ARGV("UDSRoute", cmd_route, NULL, SERVER_OR_DIRECTORY,
-                      "[path] unix:socket|scheme://host/path or !, then key=value ..., nocanon, interpolate"),
-    AP_INIT_TAKE_ARGV("UDSRouteMatch", cmd_route_match, NULL, SERVER_OR_DIRECTORY,
-                      "regex unix:socket|scheme://host/path or !, then key=value ...; $1 to $9 in the path"),
+    AP_INIT_TAKE_ARGV("UDSRoute", udr_config_route, NULL, SERVER_OR_DIRECTORY,
+                      "[path] unix:socket|scheme://host/path, balancer://name/path or !, then key=value ..., nocanon, "
+                      "interpolate"),
+    AP_INIT_TAKE_ARGV(
+        "UDSRouteMatch", udr_config_route_match, NULL, SERVER_OR_DIRECTORY,
+        "regex unix:socket|scheme://host/path, balancer://name/path or !, then key=value ...; $1 to $9 in "
+        "the path"),
+    AP_INIT_RAW_ARGS("<UDSBalancer", udr_config_balancer, NULL, RSRC_CONF,
+                     "name, then UDSMember and UDSSet: several members for UDSRoute ... balancer://name"),
+    AP_INIT_TAKE_ARGV("UDSMember", udr_config_balancer_member, NULL, RSRC_CONF,
+                      "unix:socket|scheme://host/path, then key=value ...: a member of the <UDSBalancer>"),
+    AP_INIT_TAKE_ARGV("UDSSet", udr_config_balancer_set, NULL, SERVER_OR_DIRECTORY,
+                      "key=value ...: for the <UDSBalancer> and all its members, or for the route of the <Location>"),
+    AP_INIT_RAW_ARGS("UDSHealthExpr", udr_config_health_expr, NULL, RSRC_CONF,
+                     "name {expression}: what a member's hcexpr=name asks of the answer to a check"),
+    AP_INIT_TAKE_ARGV("UDSHealthTemplate", udr_config_health_template, NULL, RSRC_CONF,
+                      "name, then hcmethod=... and other hc keys: what a member's hctemplate=name sets"),
     AP_INIT_TAKE12("UDSRouteReverse", cmd_reverse, NULL, SERVER_OR_DIRECTORY,
                    "[path] URL: what Location and its kin say of the member becomes the public path"),
     AP_INIT_TAKE2("UDSRouteReverseCookieDomain", cmd_cookie_domain, NULL, SERVER_OR_DIRECTORY,
@@ -432,11 +324,15 @@ const command_rec udr_config_commands[] = {
                  "On (default): X-Forwarded-For, -Host, -Server and -Proto are sent to the member"),
     AP_INIT_TAKE_ARGV("UDSErrorOverride", cmd_error_override, NULL, SERVER_OR_DIRECTORY,
                       "On or Off (default), then the codes it is for (default: all of 400 to 599)"),
+    AP_INIT_FLAG("UDSStatusActions", cmd_status_actions, NULL, ACCESS_CONF,
+                 "On: who may see SetHandler udsroute-status may drain, enable, disable, stop and weigh members there; "
+                 "Off (default)"),
     AP_INIT_TAKE1("UDSVia", cmd_via, NULL, RSRC_CONF, "On, Off (default), Full or Block"),
     AP_INIT_TAKE1("UDSTimeout", cmd_timeout, NULL, RSRC_CONF,
                   "a time (default: Timeout): silence of a member while a response is due"),
-    AP_INIT_TAKE1("UDSLoops", cmd_loops, NULL, RSRC_CONF,
-                  "number of loop threads in each child, or Off (default): every exchange waits in its worker thread"),
+    AP_INIT_TAKE1(
+        "UDSLoops", cmd_loops, NULL, RSRC_CONF,
+        "number of loop threads in each child (default 1), or Off: every exchange waits in its worker thread"),
     AP_INIT_TAKE1("UDSPark", cmd_park, NULL, RSRC_CONF,
                   "a time (default 2ms): how long a worker thread waits before a loop takes the exchange"),
     /* core's; httpd runs a directive for every module that has it. */

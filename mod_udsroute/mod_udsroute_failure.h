@@ -10,8 +10,11 @@
  * do. */
 #define UDR_STATUS_CLIENT_GONE 499
 
+/* There was no member, connection or turn to be had: the request has not been anywhere. */
+bool udr_failure_is_for_want(udr_failure_kind_t kind);
+
 /* Logs the failure, once, with member, step, errno and remedy, and returns the status to answer with (a Retry-After
- * is set with 503). */
+ * is set with 503). member: NULL when there was none. */
 int udr_failure_report(request_rec *r, const udr_member_t *member, const udr_client_t *client);
 
 #endif

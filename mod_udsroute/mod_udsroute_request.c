@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_request.h"
+#include "mod_udsroute/mod_udsroute_route.h"
 #include "mod_udsroute/udr_fields.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -48,6 +50,36 @@ static int fill_body(udr_request_t *request, request_rec *r)
     return OK;
 }
 
+/* ANY is any other protocol: requests in HTTP/2 or in another TLS within the tunnel would go past httpd's routes and
+ * access rules. Whoever wants that names it. */
+static const char *without_http(const char *list, apr_pool_t *p)
+{
+    char *rest = NULL;
+    const char *others = NULL;
+    for (const char *word = apr_strtok(apr_pstrdup(p, list), ", \t", &rest); word;
+         word = apr_strtok(NULL, ", \t", &rest)) {
+        if (strcasecmp(word, "h2c") != 0 && strncasecmp(word, "HTTP/", 5) != 0 && strncasecmp(word, "TLS/", 4) != 0) {
+            others = others ? apr_pstrcat(p, others, ", ", word, NULL) : word;
+        }
+    }
+    return others;
+}
+
+/* RFC 9110, 7.8. What the client offers to go on with, and the member may be asked for. A page within a page, an HTTP/2
+ * stream and a request for an error page can't go on with anything else. */
+static const char *offered_protocols(request_rec *r, const char *allowed)
+{
+    const char *connection = apr_table_getm(r->pool, r->headers_in, "Connection");
+    const char *upgrade = apr_table_getm(r->pool, r->headers_in, "Upgrade");
+    if (!upgrade || !connection || !udr_fields_list_has(connection, "Upgrade", 7) ||
+        r->proto_num < HTTP_VERSION(1, 1) || r->main || r->prev || r->connection->master ||
+        strcmp(allowed, UDR_UPGRADE_NONE) == 0) {
+        return NULL;
+    }
+    return strcmp(allowed, UDR_UPGRADE_ANY) == 0 ? without_http(upgrade, r->pool)
+                                                 : udr_fields_list_common(upgrade, allowed, r->pool);
+}
+
 static bool is_dropped(const request_rec *r, const char *name)
 {
     /* CVE-2016-5385: CGI programs would take it for the variable HTTP_PROXY. */
@@ -87,6 +119,15 @@ static void add_forwarded(apr_table_t *fields, request_rec *r)
     apr_table_mergen(fields, "X-Forwarded-Server", r->server->server_hostname);
 }
 
+/* In what the member gets only: who else may serve it (`spill`) counts, too. It is a number above 0. */
+static void count_hop(apr_table_t *fields, request_rec *r)
+{
+    const char *hops = apr_table_get(fields, "Max-Forwards");
+    if (hops && (r->method_number == M_TRACE || r->method_number == M_OPTIONS)) {
+        apr_table_setn(fields, "Max-Forwards", apr_itoa(r->pool, atoi(hops) - 1));
+    }
+}
+
 static apr_table_t *make_fields(request_rec *r)
 {
     const apr_array_header_t *array = apr_table_elts(r->headers_in);
@@ -98,6 +139,7 @@ static apr_table_t *make_fields(request_rec *r)
             apr_table_addn(fields, entries[i].key, entries[i].val);
         }
     }
+    count_hop(fields, r);
     const char *via = udr_request_via(r, HTTP_VERSION_MAJOR(r->proto_num), HTTP_VERSION_MINOR(r->proto_num));
     if (via) {
         apr_table_mergen(fields, "Via", via);
@@ -113,19 +155,24 @@ static apr_table_t *make_fields(request_rec *r)
     return fields;
 }
 
-int udr_request_fill(udr_request_t *request, request_rec *r, const udr_match_t *match)
+void udr_request_address(udr_request_t *request, request_rec *r, const udr_match_t *match, const udr_member_t *member)
 {
     const char *host = NULL;
-    memset(request, 0, sizeof *request);
-    request->method = r->method;
-    request->target = match->target;
+    request->target = udr_route_target(match, member, r->pool);
     if (udr_dir_config(r)->preserve_host > 0) {
         host = apr_table_get(r->headers_in, "Host");
         if (!host) {
             host = r->server->server_hostname; /* HTTP/1.0 may come without */
         }
     }
-    request->host = host ? host : match->host;
+    request->host = host ? host : udr_route_host(match, member);
+    request->upgrade = offered_protocols(r, member->settings.upgrade);
+}
+
+int udr_request_fill(udr_request_t *request, request_rec *r)
+{
+    memset(request, 0, sizeof *request);
+    request->method = r->method;
     const char *te = apr_table_get(r->headers_in, "TE");
     request->accepts_trailers = te && udr_fields_list_has(te, "trailers", 8);
     int rc = fill_body(request, r);

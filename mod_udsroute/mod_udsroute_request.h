@@ -9,7 +9,10 @@
 
 /* Fills *request (its parts from r->pool). OK, or the HTTP status to answer with: 400 for a length that is none, 413
  * over LimitRequestBody. */
-int udr_request_fill(udr_request_t *request, request_rec *r, const udr_match_t *match);
+int udr_request_fill(udr_request_t *request, request_rec *r);
+
+/* What depends on who gets it: the target, the Host field, and what may be upgraded to. */
+void udr_request_address(udr_request_t *request, request_rec *r, const udr_match_t *match, const udr_member_t *member);
 
 /* This server's part of a Via field for a message received with the protocol version major.minor; NULL: UDSVia adds
  * none. */

@@ -19,20 +19,6 @@ static bool is_named(const udr_field_t *field, const char *name)
     return strlen(name) == field->name.len && strncasecmp(field->name.ptr, name, field->name.len) == 0;
 }
 
-/* What Connection fields name, in one list; NULL when there are none. */
-static const char *connection_list(request_rec *r, udr_slice_t fields)
-{
-    const char *list = NULL;
-    udr_field_t field;
-    while (udr_http1_field_next(&fields, &field)) {
-        if (is_named(&field, "Connection")) {
-            const char *value = apr_pstrmemdup(r->pool, field.value.ptr, field.value.len);
-            list = list ? apr_pstrcat(r->pool, list, ",", value, NULL) : value;
-        }
-    }
-    return list;
-}
-
 /* Says in public terms what a field says of places. */
 static const char *in_public_terms(request_rec *r, const udr_field_t *field, const char *value)
 {
@@ -56,7 +42,7 @@ static const char *in_public_terms(request_rec *r, const udr_field_t *field, con
 static const char *copy_fields(request_rec *r, apr_table_t *table, const udr_http1_head_t *head)
 {
     const char *content_type = NULL;
-    const char *named = connection_list(r, head->fields);
+    const char *named = head->names_fields ? udr_http1_field_list(head->fields, "Connection", r->pool) : NULL;
     bool blocks_via = udr_server_config(r->server)->via == UDR_VIA_BLOCK;
     udr_slice_t fields = head->fields;
     udr_field_t field;
@@ -80,7 +66,14 @@ static const char *copy_fields(request_rec *r, apr_table_t *table, const udr_htt
 
 static const char *status_line(request_rec *r, const udr_http1_head_t *head)
 {
-    return apr_psprintf(r->pool, "%d %.*s", head->status, (int)head->reason.len, head->reason.ptr);
+    char *line = apr_palloc(r->pool, head->reason.len + 5);
+    line[0] = (char)('0' + head->status / 100);
+    line[1] = (char)('0' + head->status / 10 % 10);
+    line[2] = (char)('0' + head->status % 10);
+    line[3] = ' ';
+    memcpy(line + 4, head->reason.ptr, head->reason.len);
+    line[4 + head->reason.len] = '\0';
+    return line;
 }
 
 void udr_response_set_head(request_rec *r, const udr_http1_head_t *head)
@@ -94,6 +87,18 @@ void udr_response_set_head(request_rec *r, const udr_http1_head_t *head)
     const char *via = udr_request_via(r, 1, head->minor);
     if (via) {
         apr_table_mergen(r->headers_out, "Via", via);
+    }
+}
+
+void udr_response_set_upgrade(request_rec *r, const udr_http1_head_t *head, const char *allowed)
+{
+    const char *list = udr_http1_field_list(head->fields, "Upgrade", r->pool);
+    if (list && strcmp(allowed, UDR_UPGRADE_ANY) != 0) {
+        list = udr_fields_list_common(list, allowed, r->pool);
+    }
+    if (list) {
+        apr_table_setn(r->headers_out, "Upgrade", list);
+        apr_table_setn(r->headers_out, "Connection", "Upgrade");
     }
 }
 
@@ -119,32 +124,59 @@ bool udr_response_is_overridden(const request_rec *r, int status)
     return dir->override_codes == NULL;
 }
 
+static apr_table_t *interim_fields(request_rec *r, const udr_http1_head_t *head)
+{
+    apr_table_t *fields = apr_table_make(r->pool, 4);
+    const char *content_type = copy_fields(r, fields, head);
+    if (content_type) {
+        apr_table_setn(fields, "Content-Type", content_type);
+    }
+    return fields;
+}
+
 void udr_response_send_interim(request_rec *r, const udr_http1_head_t *head)
 {
     apr_table_t *headers_out = r->headers_out;
     int status = r->status;
     const char *line = r->status_line;
-    r->headers_out = apr_table_make(r->pool, 4);
+    r->headers_out = interim_fields(r, head);
     r->status = head->status;
     r->status_line = status_line(r, head);
-    const char *content_type = copy_fields(r, r->headers_out, head);
-    if (content_type) {
-        apr_table_setn(r->headers_out, "Content-Type", content_type);
-    }
     ap_send_interim_response(r, 1);
     r->headers_out = headers_out;
     r->status = status;
     r->status_line = line;
 }
 
+static int put_field(void *baton, const char *name, const char *value)
+{
+    return apr_brigade_printf(baton, NULL, NULL, "%s: %s\r\n", name, value) == APR_SUCCESS;
+}
+
+static void write_head(const char *line, const apr_table_t *fields, apr_bucket_brigade *bb)
+{
+    apr_brigade_printf(bb, NULL, NULL, "HTTP/1.1 %s\r\n", line);
+    apr_table_do(put_field, bb, fields, NULL);
+    apr_brigade_puts(bb, NULL, NULL, "\r\n");
+}
+
+void udr_response_write_interim(request_rec *r, const udr_http1_head_t *head, apr_bucket_brigade *bb)
+{
+    write_head(status_line(r, head), interim_fields(r, head), bb);
+}
+
+void udr_response_write_switch(request_rec *r, const udr_http1_head_t *head, apr_bucket_brigade *bb)
+{
+    r->status = head->status;
+    r->status_line = status_line(r, head);
+    (void)copy_fields(r, r->headers_out, head);
+    apr_table_setn(r->headers_out, "Upgrade", udr_http1_field_list(head->fields, "Upgrade", r->pool));
+    apr_table_setn(r->headers_out, "Connection", "Upgrade");
+    write_head(r->status_line, r->headers_out, bb);
+}
+
 /* --- trailers ------------------------------------------------------------------------------------------------------
  */
-
-static int put_trailer(void *baton, const char *name, const char *value)
-{
-    apr_bucket_brigade *bb = baton;
-    return apr_brigade_printf(bb, NULL, NULL, "%s: %s\r\n", name, value) == APR_SUCCESS;
-}
 
 /* httpd's chunk filter ends a response with "0 CRLF CRLF" in a bucket of its own before EOS, and knows no trailers.
  * Here that bucket becomes the last chunk with its trailer section. */
@@ -162,7 +194,7 @@ static apr_status_t trailers_filter(ap_filter_t *f, apr_bucket_brigade *bb)
             apr_bucket_read(last, &data, &len, APR_BLOCK_READ) == APR_SUCCESS && memcmp(data, last_chunk, len) == 0) {
             apr_bucket_brigade *end = apr_brigade_create(f->r->pool, f->c->bucket_alloc);
             apr_brigade_puts(end, NULL, NULL, "0\r\n");
-            apr_table_do(put_trailer, end, f->r->trailers_out, NULL);
+            apr_table_do(put_field, end, f->r->trailers_out, NULL);
             apr_brigade_puts(end, NULL, NULL, "\r\n");
             while (!APR_BRIGADE_EMPTY(end)) {
                 apr_bucket *moved = APR_BRIGADE_FIRST(end);

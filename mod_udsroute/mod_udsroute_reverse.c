@@ -8,6 +8,14 @@
 #include <string.h>
 #include <strings.h>
 
+static const char *check_path(const char *path, const cmd_parms *cmd)
+{
+    if (path[0] == '/' || ap_is_url(path)) {
+        return NULL;
+    }
+    return apr_psprintf(cmd->pool, "%s: the path '%s' does not begin with '/'", cmd->cmd->name, path);
+}
+
 const char *udr_reverse_add_url(apr_array_header_t *urls, const char *path, const char *url, const cmd_parms *cmd)
 {
     const char *bar = strncasecmp(url, "unix:", 5) == 0 ? strchr(url, '|') : NULL;
@@ -18,11 +26,64 @@ const char *udr_reverse_add_url(apr_array_header_t *urls, const char *path, cons
         return apr_psprintf(cmd->pool, "%s: '%s' is neither a URL, as in \"http://localhost/\", nor a path",
                             cmd->cmd->name, url);
     }
-    if (path[0] != '/' && !ap_is_url(path)) {
-        return apr_psprintf(cmd->pool, "%s: the path '%s' does not begin with '/'", cmd->cmd->name, path);
+    const char *error = check_path(path, cmd);
+    if (!error) {
+        APR_ARRAY_PUSH(urls, udr_rewrite_t) = (udr_rewrite_t){.from = url, .to = path};
     }
-    APR_ARRAY_PUSH(urls, udr_rewrite_t) = (udr_rewrite_t){.from = url, .to = path};
+    return error;
+}
+
+const char *udr_reverse_add_balancer(apr_array_header_t *urls, const char *path, const char *url,
+                                     apr_array_header_t *reverses, const udr_source_t *source, const cmd_parms *cmd)
+{
+    udr_reverse_t *reverse = apr_pcalloc(cmd->pool, sizeof *reverse);
+    const char *error = udr_target_parse_balancer(&reverse->target, url, cmd->pool);
+    if (error) {
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", error, NULL);
+    }
+    if ((error = check_path(path, cmd))) {
+        return error;
+    }
+    reverse->urls = apr_array_make(cmd->pool, 1, sizeof(const char *));
+    reverse->source = *source;
+    APR_ARRAY_PUSH(reverses, udr_reverse_t *) = reverse;
+    APR_ARRAY_PUSH(urls, udr_rewrite_t) = (udr_rewrite_t){.to = path, .members = reverse};
     return NULL;
+}
+
+static bool has_url(const apr_array_header_t *urls, const char *url)
+{
+    for (int i = 0; i < urls->nelts; i++) {
+        if (strcasecmp(APR_ARRAY_IDX(urls, i, const char *), url) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void bind_target(udr_reverse_t *reverse, const udr_target_t *member, apr_pool_t *p)
+{
+    const char *path = reverse->target->path;
+    apr_size_t len = strlen(member->path);
+    /* As in requests: one slash between what the member's line says and what the route's does. */
+    if (path[0] && len && member->path[len - 1] == '/') {
+        len--;
+    }
+    /* Behind "ws://", too, the application speaks of itself as http. */
+    const char *url = apr_pstrcat(p, "http://", member->authority, apr_pstrmemdup(p, member->path, len), path, NULL);
+    if (!has_url(reverse->urls, url)) {
+        APR_ARRAY_PUSH(reverse->urls, const char *) = url;
+    }
+}
+
+void udr_reverse_bind(udr_reverse_t *reverse, const udr_balancer_t *balancer, apr_pool_t *p)
+{
+    for (int i = 0; i < balancer->members->nelts; i++) {
+        bind_target(reverse, APR_ARRAY_IDX(balancer->members, i, const udr_member_t *)->target, p);
+    }
+    for (int i = 0; i < balancer->globs->nelts; i++) {
+        bind_target(reverse, APR_ARRAY_IDX(balancer->globs, i, const udr_glob_t *)->target, p);
+    }
 }
 
 /* The path of a URL, or the URL itself when it is none or has none. */
@@ -42,21 +103,43 @@ static bool begins_with(const char *url, const char *from, apr_size_t len)
     return (len && from[len - 1] == '/') || url[len] == '\0' || strchr("/?#", url[len]);
 }
 
+/* `from` at the beginning of a URL, or of its path, replaced. NULL: it does not begin so. */
+static const char *replace(request_rec *r, const char *url, const char *from, const char *to)
+{
+    const char *part = from[0] == '/' ? path_of(url) : url;
+    apr_size_t len = strlen(from);
+    if (!begins_with(part, from, len)) {
+        return NULL;
+    }
+    const char *rest = part + len;
+    /* "/" for "http://localhost": one slash between them is enough. */
+    if (*rest == '/' && to[strlen(to) - 1] == '/') {
+        rest++;
+    }
+    const char *mapped = apr_pstrcat(r->pool, to, rest, NULL);
+    return ap_is_url(mapped) ? mapped : ap_construct_url(r->pool, mapped, r);
+}
+
+static const char *apply(request_rec *r, const char *url, const udr_rewrite_t *line)
+{
+    if (!line->members) {
+        return replace(r, url, line->from, line->to);
+    }
+    const char *mapped = NULL;
+    const apr_array_header_t *urls = line->members->urls;
+    for (int i = 0; i < urls->nelts && !mapped; i++) {
+        mapped = replace(r, url, APR_ARRAY_IDX(urls, i, const char *), line->to);
+    }
+    return mapped;
+}
+
 const char *udr_reverse_url(request_rec *r, const char *url)
 {
     const udr_dir_config_t *dir = udr_dir_config(r);
     for (int i = 0; i < dir->urls->nelts; i++) {
-        const udr_rewrite_t *line = &APR_ARRAY_IDX(dir->urls, i, udr_rewrite_t);
-        const char *part = line->from[0] == '/' ? path_of(url) : url;
-        apr_size_t len = strlen(line->from);
-        if (begins_with(part, line->from, len)) {
-            const char *rest = part + len;
-            /* "/" for "http://localhost": one slash between them is enough. */
-            if (*rest == '/' && line->to[strlen(line->to) - 1] == '/') {
-                rest++;
-            }
-            const char *mapped = apr_pstrcat(r->pool, line->to, rest, NULL);
-            return ap_is_url(mapped) ? mapped : ap_construct_url(r->pool, mapped, r);
+        const char *mapped = apply(r, url, &APR_ARRAY_IDX(dir->urls, i, udr_rewrite_t));
+        if (mapped) {
+            return mapped;
         }
     }
     return url;

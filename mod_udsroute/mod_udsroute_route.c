@@ -146,6 +146,7 @@ static const char *regex_target(request_rec *r, const udr_route_t *route, found_
 static void set_match(request_rec *r, const udr_route_t *route, const char *target)
 {
     udr_match_t *match = apr_palloc(r->pool, sizeof *match);
+    match->balancer = route->balancer;
     match->member = route->member;
     match->host = route->target->authority;
     match->target = target;
@@ -156,6 +157,24 @@ static void set_match(request_rec *r, const udr_route_t *route, const char *targ
     /* mod_dir takes DirectoryIndex for a resource that is there only under this name. Our handler goes by the match. */
     r->handler = "proxy-server";
     r->proxyreq = PROXYREQ_REVERSE;
+}
+
+const char *udr_route_target(const udr_match_t *match, const udr_member_t *member, apr_pool_t *p)
+{
+    const char *path = member->target->path;
+    apr_size_t len = strlen(path);
+    /* What follows begins with a slash. */
+    if (len && path[len - 1] == '/') {
+        len--;
+    }
+    return match->member || !len
+               ? match->target
+               : apr_pstrcat(p, udr_path_protect(apr_pstrmemdup(p, path, len), p), match->target, NULL);
+}
+
+const char *udr_route_host(const udr_match_t *match, const udr_member_t *member)
+{
+    return match->host ? match->host : member->target->authority;
 }
 
 /* DECLINED: another route may match. DONE: none may. */
@@ -170,7 +189,7 @@ static int try_route(request_rec *r, const udr_route_t *route)
     } else if ((taken = udr_path_match(r->uri, route->path)) == 0) {
         return DECLINED;
     }
-    if (!route->member) {
+    if (route->is_excluded) {
         ap_log_rerror(APLOG_MARK, APLOG_TRACE5, 0, r, "route: '%s' excludes '%s'", route->path, r->uri);
         return DONE;
     }
@@ -179,8 +198,8 @@ static int try_route(request_rec *r, const udr_route_t *route)
         return HTTP_BAD_REQUEST;
     }
     set_match(r, route, target);
-    ap_log_rerror(APLOG_MARK, APLOG_TRACE5, 0, r, "route: '%s' takes '%s' to member %s as '%s'", route->path, r->uri,
-                  route->target->text, target);
+    ap_log_rerror(APLOG_MARK, APLOG_TRACE5, 0, r, "route: '%s' takes '%s' to %s%s as '%s'", route->path, r->uri,
+                  route->member ? "member " : "", route->target->text, target);
     return OK;
 }
 
@@ -212,8 +231,34 @@ const udr_match_t *udr_route_match_again(request_rec *r)
     return match && strcmp(match->filename, filename) == 0 ? match : NULL;
 }
 
+/* On an adopted connection httpd itself must not go on with another protocol: an HTTP/2 session would run in the loop's
+ * thread, or in that of a guest. What it would take is not offered to it; a server may ignore an offer (RFC 9110, 7.8).
+ */
+static void drop_own_protocols(request_rec *r)
+{
+    const char *list = apr_table_getm(r->pool, r->headers_in, "Upgrade");
+    const char *others = NULL;
+    char *rest = NULL;
+    if (!list) {
+        return;
+    }
+    for (const char *word = apr_strtok(apr_pstrdup(r->pool, list), ", \t", &rest); word;
+         word = apr_strtok(NULL, ", \t", &rest)) {
+        if (strncasecmp(word, "TLS/", 4) != 0 && !ap_is_allowed_protocol(r->connection, r, r->server, word)) {
+            others = others ? apr_pstrcat(r->pool, others, ", ", word, NULL) : word;
+        }
+    }
+    apr_table_unset(r->headers_in, "Upgrade");
+    if (others) {
+        apr_table_setn(r->headers_in, "Upgrade", others);
+    }
+}
+
 int udr_route_post_read_request(request_rec *r)
 {
+    if (udr_conn_get(r->connection)->adopted) {
+        drop_own_protocols(r);
+    }
     if (udr_server_config(ap_server_conf)->is_used) {
         udr_fields_drop_named(r->headers_in, r->pool);
         udr_conn_get(r->connection)->proto_set = NULL;

@@ -25,6 +25,13 @@ int udr_route_map_to_storage(request_rec *r);
  */
 int udr_route_fixups(request_rec *r);
 
+/* The request target for a member that serves the match: a plain route's is complete, before a balancer's goes the
+ * member's own path. */
+const char *udr_route_target(const udr_match_t *match, const udr_member_t *member, apr_pool_t *p);
+
+/* What the Host field says to it where the client's is not kept. */
+const char *udr_route_host(const udr_match_t *match, const udr_member_t *member);
+
 /* A decoded path, encoded for sending; slashes that httpd left encoded (AllowEncodedSlashes NoDecode) stay so. */
 const char *udr_route_encode(request_rec *r, const char *path);
 

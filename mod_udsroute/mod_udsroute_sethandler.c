@@ -16,11 +16,12 @@
 struct udr_handler_line_t {
     const char *value;          /* as written; httpd makes it lower case before a request has it */
     const udr_target_t *target; /* NULL: a handler of somebody else */
-    udr_member_t *member;
+    udr_balancer_t *balancer;
 };
 
 static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
 {
+    const udr_source_t source = udr_config_source(cmd);
     udr_settings_t settings;
     const char *error = ap_check_cmd_context(cmd, NOT_IN_HTACCESS);
     if (error) {
@@ -40,7 +41,7 @@ static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
                             line->target->path);
     }
     udr_settings_init(&settings);
-    line->member = udr_config_member(udr_server_config(cmd->server), line->target, &settings, cmd->pool);
+    line->balancer = udr_config_single(udr_server_config(cmd->server), line->target, &settings, &source, cmd->pool);
     return NULL;
 }
 
@@ -75,7 +76,8 @@ int udr_sethandler_match(request_rec *r, const udr_match_t **match)
         base = apr_pstrmemdup(r->pool, base, len - 1);
     }
     udr_match_t *made = apr_palloc(r->pool, sizeof *made);
-    made->member = line->member;
+    made->balancer = line->balancer;
+    made->member = APR_ARRAY_IDX(line->balancer->members, 0, udr_member_t *);
     made->host = line->target->authority;
     made->target = udr_route_with_query(r, udr_path_join(base, udr_route_encode(r, r->uri), r->pool));
     *match = made;

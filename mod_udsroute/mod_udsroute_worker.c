@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_worker.h"
+#include "mod_udsroute/mod_udsroute_shared.h"
 #include "mod_udsroute/udr_clock.h"
+
+#include <ap_mpm.h>
+#include <apr_atomic.h>
 
 #include <poll.h>
 #include <pthread.h>
@@ -8,27 +12,35 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* A client that has shut down its sending side has gone, as a rule; but scripts do so and then wait for the answer (nc
- * -N). An answer that comes within this time they get. */
-#define GONE_AFTER apr_time_from_msec(100)
-
 /* An HTTP/2 stream has no descriptor: it is looked after between two pauses of this length, growing from the first to
  * the second while nothing happens. */
 #define TICK_FIRST ((apr_interval_time_t)100)
 #define TICK_MAX   apr_time_from_msec(50)
 
+/* A quarter of a second: how often to look after what other children have left. */
+#define ATTEND_NANOSECONDS 250000000L
+
 struct udr_worker_t {
     udr_scratch_t scratch;
+    udr_pipes_t pipes; /* that it lends */
     int wake_fd;
     bool is_lent;
 };
 
 static pthread_key_t worker_key;
 
+static struct {
+    int threads;          /* of this child */
+    apr_uint32_t lent;    /* atomic */
+    apr_uint32_t tunnels; /* atomic; of these */
+    bool is_alone;        /* there is one thread only: it looks itself whether its turn has come */
+} workers;
+
 static void free_worker(void *data)
 {
     udr_worker_t *worker = data;
     close(worker->wake_fd);
+    udr_pipes_close(&worker->pipes);
     free(worker->scratch.ptr);
     free(worker);
 }
@@ -48,6 +60,13 @@ static apr_status_t delete_key(void *data)
 
 apr_status_t udr_worker_child_init(apr_pool_t *pchild)
 {
+    workers.threads = 0;
+    workers.lent = 0;
+    workers.tunnels = 0;
+    int threaded = AP_MPMQ_NOT_SUPPORTED;
+    (void)ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
+    workers.is_alone = threaded == AP_MPMQ_NOT_SUPPORTED;
+    (void)ap_mpm_query(AP_MPMQ_MAX_THREADS, &workers.threads);
     int rc = pthread_key_create(&worker_key, free_worker);
     if (rc == 0) {
         apr_pool_cleanup_register(pchild, NULL, delete_key, apr_pool_cleanup_null);
@@ -66,6 +85,7 @@ static udr_worker_t *make_worker(void)
         free(worker);
         return NULL;
     }
+    worker->scratch.pipes = &worker->pipes;
     return worker;
 }
 
@@ -79,6 +99,7 @@ udr_worker_t *udr_worker_borrow(void)
     }
     if (worker) {
         worker->is_lent = true;
+        apr_atomic_inc32(&workers.lent);
     }
     return worker;
 }
@@ -86,12 +107,29 @@ udr_worker_t *udr_worker_borrow(void)
 void udr_worker_return(udr_worker_t *worker)
 {
     worker->is_lent = false;
+    apr_atomic_dec32(&workers.lent);
     if (worker != pthread_getspecific(worker_key)) {
         free_worker(worker);
     }
 }
 
+unsigned int udr_worker_tunnels(void)
+{
+    return apr_atomic_read32(&workers.tunnels);
+}
+
+bool udr_worker_are_busy(unsigned int eighths)
+{
+    return apr_atomic_read32(&workers.lent) * 8 > (apr_uint32_t)workers.threads * eighths;
+}
+
 void udr_worker_wake(udr_waiter_t *waiter)
+{
+    const udr_worker_t *worker = waiter->baton;
+    (void)eventfd_write(worker->wake_fd, 1);
+}
+
+void udr_worker_wake_queued(udr_queue_waiter_t *waiter)
 {
     const udr_worker_t *worker = waiter->baton;
     (void)eventfd_write(worker->wake_fd, 1);
@@ -119,16 +157,18 @@ typedef struct waiting_t {
     apr_interval_time_t tick;
     apr_time_t until;   /* when to give up */
     apr_uint64_t moved; /* body bytes in both directions when it was last looked after */
+    bool is_tunnel;     /* it counts as one */
 } waiting_t;
 
 /* Which of the descriptors stands where. */
-enum { MEMBER, CLIENT, WAKE, DESCRIPTORS };
+enum { MEMBER, CLIENT, WAKE, TURNS, DESCRIPTORS };
 
 static void set_descriptors(const waiting_t *waiting, const udr_wait_t *wait, struct pollfd fds[DESCRIPTORS])
 {
     short client_events = wait->client;
-    /* While it still sends, the end of what it sends is for the body to tell. */
-    if (!waiting->client_left_at && udr_exchange_body_taken(waiting->client->exchange)) {
+    /* While its body is read, the end of what it sends is for the body to tell. */
+    if (!waiting->client_left_at &&
+        (waiting->client->is_tunnel || !udr_exchange_reads_client(waiting->client->exchange))) {
         client_events |= POLLRDHUP;
     }
     /* poll(2) reports POLLHUP unasked, for ever: what is not waited for is left out. */
@@ -136,13 +176,15 @@ static void set_descriptors(const waiting_t *waiting, const udr_wait_t *wait, st
         (struct pollfd){.fd = wait->member ? udr_exchange_fd(waiting->client->exchange) : -1, .events = wait->member};
     fds[CLIENT] = (struct pollfd){.fd = client_events ? waiting->client_fd : -1, .events = client_events};
     fds[WAKE] = (struct pollfd){.fd = wait->turn ? waiting->worker->wake_fd : -1, .events = POLLIN};
+    fds[TURNS] = (struct pollfd){.fd = wait->turn && workers.is_alone ? udr_share_descriptor() : -1, .events = POLLIN};
 }
 
 static void pause_until(const waiting_t *waiting, const udr_wait_t *wait, apr_time_t now, struct timespec *pause)
 {
     apr_time_t until = wait->until < waiting->until ? wait->until : waiting->until;
-    if (waiting->client_left_at && waiting->client_left_at + GONE_AFTER < until) {
-        until = waiting->client_left_at + GONE_AFTER;
+    if (waiting->client_left_at && !waiting->client->is_tunnel &&
+        waiting->client_left_at + UDR_CLIENT_GONE_AFTER < until) {
+        until = waiting->client_left_at + UDR_CLIENT_GONE_AFTER;
     }
     if (waiting->client_fd < 0 && now + waiting->tick < until) {
         until = now + waiting->tick;
@@ -162,9 +204,14 @@ static unsigned int read_client(waiting_t *waiting, short events, apr_time_t now
         ready |= UDR_READY_CLIENT_OUT;
     }
     if (events & (POLLERR | POLLHUP | POLLNVAL)) {
-        ready |= UDR_READY_CLIENT_GONE;
+        ready |= udr_client_hung_up(waiting->client);
+        waiting->client_left_at = waiting->client_left_at ? waiting->client_left_at : now;
     } else if ((events & POLLRDHUP) && !waiting->client_left_at) {
         waiting->client_left_at = now;
+        waiting->client->sending_ended = true;
+        if (waiting->client->is_tunnel) {
+            ready |= UDR_READY_CLIENT_IN;
+        }
     }
     return ready;
 }
@@ -181,6 +228,15 @@ static unsigned int look_after_stream(waiting_t *waiting, const udr_wait_t *wait
     return wait->client ? UDR_READY_CLIENT_IN | UDR_READY_CLIENT_OUT : 0;
 }
 
+/* Without threads: whoever has the turn may be killed, and all others wait as well. */
+static void look_after_others(struct timespec *pause)
+{
+    udr_share_attend();
+    if (pause->tv_sec > 0 || pause->tv_nsec > ATTEND_NANOSECONDS) {
+        *pause = (struct timespec){.tv_nsec = ATTEND_NANOSECONDS};
+    }
+}
+
 /* Waits for what the exchange waits for; returns what has come about (UDR_READY_…). */
 static unsigned int wait_for(waiting_t *waiting, const udr_wait_t *wait, apr_time_t now)
 {
@@ -189,6 +245,9 @@ static unsigned int wait_for(waiting_t *waiting, const udr_wait_t *wait, apr_tim
     unsigned int ready = 0;
     set_descriptors(waiting, wait, fds);
     pause_until(waiting, wait, now, &pause);
+    if (wait->turn && workers.is_alone) {
+        look_after_others(&pause);
+    }
     int count = ppoll(fds, DESCRIPTORS, &pause, NULL);
     now = udr_clock_now();
     if (count > 0) {
@@ -197,6 +256,9 @@ static unsigned int wait_for(waiting_t *waiting, const udr_wait_t *wait, apr_tim
         }
         if (fds[MEMBER].revents & (POLLOUT | POLLHUP | POLLERR)) {
             ready |= UDR_READY_MEMBER_OUT;
+        }
+        if (fds[TURNS].revents) {
+            udr_share_wake();
         }
         if (fds[WAKE].revents) {
             eventfd_t value;
@@ -208,9 +270,12 @@ static unsigned int wait_for(waiting_t *waiting, const udr_wait_t *wait, apr_tim
         ready |= look_after_stream(waiting, wait);
     }
     /* What the member sends to a client that has shut down its side is passed on: it is silence that ends the wait. */
-    if (waiting->client_left_at && (ready & UDR_READY_MEMBER_IN)) {
+    if (waiting->client->is_tunnel) {
+        /* Its two directions end each by itself. */
+    } else if (waiting->client_left_at &&
+               ((ready & UDR_READY_MEMBER_IN) || udr_exchange_reads_client(waiting->client->exchange))) {
         waiting->client_left_at = now;
-    } else if (waiting->client_left_at && now - waiting->client_left_at >= GONE_AFTER) {
+    } else if (waiting->client_left_at && now - waiting->client_left_at >= UDR_CLIENT_GONE_AFTER) {
         ready |= UDR_READY_CLIENT_GONE;
     }
     if (waiting->client->r->connection->aborted) {
@@ -219,7 +284,35 @@ static unsigned int wait_for(waiting_t *waiting, const udr_wait_t *wait, apr_tim
     return ready;
 }
 
-bool udr_worker_run(udr_worker_t *worker, udr_client_t *client, apr_interval_time_t limit)
+static void count_tunnel(waiting_t *waiting, bool is_tunnel)
+{
+    if (is_tunnel == waiting->is_tunnel) {
+        return;
+    }
+    waiting->is_tunnel = is_tunnel;
+    (void)apr_atomic_add32(&workers.tunnels, is_tunnel ? 1 : APR_UINT32_MAX);
+    if (workers.is_alone) {
+        udr_share_attend(); /* nobody else tells of it */
+    }
+}
+
+static bool run(waiting_t *waiting, unsigned int ready, apr_time_t now)
+{
+    udr_exchange_t *exchange = waiting->client->exchange;
+    while (udr_exchange_run(exchange, &waiting->worker->scratch, ready, now)) {
+        /* The run may have taken its time: filters can block. */
+        now = udr_clock_now();
+        if (now >= waiting->until) {
+            return false;
+        }
+        count_tunnel(waiting, waiting->client->is_tunnel);
+        ready = wait_for(waiting, udr_exchange_wait(exchange), now);
+        now = udr_clock_now();
+    }
+    return true;
+}
+
+bool udr_worker_run(udr_worker_t *worker, udr_client_t *client, unsigned int ready, apr_interval_time_t limit)
 {
     udr_exchange_t *exchange = client->exchange;
     apr_time_t now = udr_clock_now();
@@ -230,19 +323,11 @@ bool udr_worker_run(udr_worker_t *worker, udr_client_t *client, apr_interval_tim
         .tick = TICK_FIRST,
         .until = limit < 0 ? APR_INT64_MAX : now + limit,
     };
-    unsigned int ready = 0;
     if (!provide_scratch(worker, udr_exchange_scratch_size(exchange))) {
         udr_exchange_cancel(exchange);
         return true;
     }
-    while (udr_exchange_run(exchange, &worker->scratch, ready, now)) {
-        /* The run may have taken its time: filters can block. */
-        now = udr_clock_now();
-        if (now >= waiting.until) {
-            return false;
-        }
-        ready = wait_for(&waiting, udr_exchange_wait(exchange), now);
-        now = udr_clock_now();
-    }
-    return true;
+    bool has_ended = run(&waiting, ready, now);
+    count_tunnel(&waiting, false);
+    return has_ended;
 }

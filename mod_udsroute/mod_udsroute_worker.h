@@ -20,11 +20,19 @@ udr_worker_t *udr_worker_borrow(void);
 /* Takes it back, on the same thread. */
 void udr_worker_return(udr_worker_t *worker);
 
+/* How many tunnels threads of this child run at present. Any thread. */
+unsigned int udr_worker_tunnels(void);
+
+/* More than so many eighths of the child's threads are lent: the more, the sooner whoever can wait elsewhere should. (A
+ * child without an idle thread closes the connections that are between two requests.) */
+bool udr_worker_are_busy(unsigned int eighths);
+
 /* For udr_exchange_plan_t: wakes the worker that is the waiter's baton. */
 void udr_worker_wake(udr_waiter_t *waiter);
+void udr_worker_wake_queued(udr_queue_waiter_t *waiter);
 
 /* Runs client->exchange in this thread: to its end (true), or until it has waited for so long and waits still (false).
- * limit: under 0: without limit. */
-bool udr_worker_run(udr_worker_t *worker, udr_client_t *client, apr_interval_time_t limit);
+ * ready: for the first run, see udr_exchange_run(). limit: under 0: without limit. */
+bool udr_worker_run(udr_worker_t *worker, udr_client_t *client, unsigned int ready, apr_interval_time_t limit);
 
 #endif

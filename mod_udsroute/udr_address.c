@@ -3,12 +3,15 @@
 
 #include "mod_udsroute/udr_value.h"
 
+#include <apr_fnmatch.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
 
-#define PREFIX "unix:"
+#define PREFIX    "unix:"
+#define WILDCARDS "*?["
 
 /* Bytes that have no place in an address, and what to tell who wrote one. */
 static const struct {
@@ -22,7 +25,6 @@ static const struct {
     {.bytes = "$",
      .sentence = "contains a '$': a socket comes from the configuration only, nothing in a request may choose it; "
                  "write a route for each socket, with its path in full"},
-    {.bytes = "*?[", .sentence = "contains '*', '?' or '[': a pattern is no address, write the path of one socket"},
 };
 
 static const char *check_bytes(const char *text, apr_pool_t *p)
@@ -37,6 +39,52 @@ static const char *check_bytes(const char *text, apr_pool_t *p)
         if (strpbrk(text, refused[i].bytes)) {
             return apr_psprintf(p, "%s %s", udr_value_quote(text, p), refused[i].sentence);
         }
+    }
+    return NULL;
+}
+
+static const char *last_part(const char *path)
+{
+    return strrchr(path, '/') + 1;
+}
+
+/* POSIX, 2.13.1: a ']' that stands first (behind the '!') is one of the characters. Elsewhere a '[' alone would be an
+ * ordinary character: hardly what is meant. */
+static bool closes_brackets(const char *pattern)
+{
+    const char *open = pattern;
+    while (open && (open = strchr(open, '['))) {
+        open += 1 + (open[1] == '!' || open[1] == '^');
+        open = *open ? strchr(open + 1, ']') : NULL;
+        if (!open) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Of a path that is in its canonical form already. */
+static const char *check_pattern(const udr_address_t *address, const char *text, apr_pool_t *p)
+{
+    const char *pattern = last_part(address->name);
+    const char *directory = apr_pstrmemdup(p, address->name, (apr_size_t)(pattern - address->name));
+
+    if (strpbrk(directory, WILDCARDS)) {
+        return apr_psprintf(
+            p,
+            "%s has a '*', '?' or '[' in the name of a directory: only the last part of the path may be "
+            "a pattern, write a line for each directory",
+            udr_value_quote(text, p));
+    }
+    if (!closes_brackets(pattern)) {
+        return apr_psprintf(p, "%s has a '[' without its ']': write a pattern as for a shell, such as app-[0-9].sock",
+                            udr_value_quote(text, p));
+    }
+    if (strlen(directory) >= UDR_ADDRESS_MAX) {
+        return apr_psprintf(p,
+                            "%s: the directory %s has %lu bytes, and the kernel takes at most %d for a whole path: use "
+                            "a shorter one near the root, such as /run/app",
+                            udr_value_quote(text, p), directory, (unsigned long)strlen(directory), UDR_ADDRESS_MAX);
     }
     return NULL;
 }
@@ -151,9 +199,11 @@ static const char *read_abstract(udr_address_t *address, const char *text, const
 #endif
 }
 
-const char *udr_address_parse(const udr_address_t **address, const char *text, const char *runtime_dir, apr_pool_t *p)
+/* A path, a name or a pattern. */
+static const char *parse(const udr_address_t **address, const char *text, const char *runtime_dir, apr_pool_t *p)
 {
     udr_address_t *result = apr_pcalloc(p, sizeof(*result));
+    bool is_pattern = udr_address_is_pattern(text);
     const char *rest;
     const char *error;
 
@@ -174,17 +224,74 @@ const char *udr_address_parse(const udr_address_t **address, const char *text, c
     if ((error = check_bytes(text, p))) {
         return error;
     }
+    if (is_pattern && *rest == '@') {
+        return apr_psprintf(p,
+                            "%s has a '*', '?' or '[' in an abstract name: no directory lists these, so there are no "
+                            "patterns of them, write each name",
+                            udr_value_quote(text, p));
+    }
     error = *rest == '@' ? read_abstract(result, text, rest, p) : read_path(result, text, rest, runtime_dir, p);
     if (error) {
         return error;
     }
     result->len = strlen(result->name);
-    if ((error = check_length(result, text, p))) {
+    error = is_pattern ? check_pattern(result, text, p) : check_length(result, text, p);
+    if (error) {
         return error;
     }
+    result->kind = is_pattern ? UDR_ADDRESS_PATTERN : result->kind;
     result->text = apr_pstrcat(p, PREFIX, result->kind == UDR_ADDRESS_ABSTRACT ? "@" : "", result->name, NULL);
     *address = result;
     return NULL;
+}
+
+bool udr_address_is_pattern(const char *text)
+{
+    return strpbrk(text, WILDCARDS) != NULL;
+}
+
+const char *udr_address_parse(const udr_address_t **address, const char *text, const char *runtime_dir, apr_pool_t *p)
+{
+    if (udr_address_is_pattern(text)) {
+        return apr_psprintf(p,
+                            "%s contains '*', '?' or '[': a pattern is no address, write the path of one socket (a "
+                            "UDSMember in a <UDSBalancer> may be a pattern)",
+                            udr_value_quote(text, p));
+    }
+    return parse(address, text, runtime_dir, p);
+}
+
+const char *udr_address_parse_pattern(const udr_address_t **address, const char *text, const char *runtime_dir,
+                                      apr_pool_t *p)
+{
+    return parse(address, text, runtime_dir, p);
+}
+
+bool udr_address_matches(const udr_address_t *pattern, const char *name)
+{
+    /* (fnmatch(3) would ask the locale.) */
+    return apr_fnmatch(last_part(pattern->name), name, APR_FNM_PERIOD | APR_FNM_NOESCAPE) == APR_SUCCESS;
+}
+
+const udr_address_t *udr_address_in_directory(const udr_address_t *pattern, const char *name, apr_pool_t *p)
+{
+    apr_size_t before = (apr_size_t)(last_part(pattern->name) - pattern->name);
+    udr_address_t *made;
+
+    if (before + strlen(name) > UDR_ADDRESS_MAX) {
+        return NULL;
+    }
+    for (const char *byte = name; *byte; byte++) {
+        if (apr_iscntrl(*byte)) {
+            return NULL;
+        }
+    }
+    made = apr_pcalloc(p, sizeof(*made));
+    made->kind = UDR_ADDRESS_PATH;
+    made->name = apr_pstrcat(p, apr_pstrmemdup(p, pattern->name, before), name, NULL);
+    made->len = before + strlen(name);
+    made->text = apr_pstrcat(p, PREFIX, made->name, NULL);
+    return made;
 }
 
 socklen_t udr_address_sockaddr(const udr_address_t *address, struct sockaddr_un *sa)

@@ -13,11 +13,15 @@
 /* unix(7): sun_path has 108 bytes; a path needs its NUL, an abstract name the NUL before it. */
 #define UDR_ADDRESS_MAX 107
 
-typedef enum udr_address_kind_t { UDR_ADDRESS_PATH, UDR_ADDRESS_ABSTRACT } udr_address_kind_t;
+typedef enum udr_address_kind_t {
+    UDR_ADDRESS_PATH,
+    UDR_ADDRESS_ABSTRACT,
+    UDR_ADDRESS_PATTERN /* a path whose last part is a pattern: no socket, but those in the directory that match */
+} udr_address_kind_t;
 
 typedef struct udr_address_t {
     udr_address_kind_t kind;
-    const char *name; /* the absolute path, or the abstract name without its '@' */
+    const char *name; /* the absolute path (a pattern's, too), or the abstract name without its '@' */
     apr_size_t len;   /* of name; 1 to UDR_ADDRESS_MAX */
     const char *text; /* "unix:/run/app.sock" or "unix:@app": canonical, for identity and logs */
 } udr_address_t;
@@ -30,6 +34,22 @@ typedef struct udr_address_t {
  * Returns NULL and sets *address (allocated from p, with all it points to), or returns a sentence that names the value,
  * says what is wrong and what to write instead; *address is then untouched. */
 const char *udr_address_parse(const udr_address_t **address, const char *text, const char *runtime_dir, apr_pool_t *p);
+
+/* Does text (of a target, up to the bar) hold a '*', '?' or '['? */
+bool udr_address_is_pattern(const char *text);
+
+/* The same for a pattern, such as "unix:/run/app/?.sock". Refused besides: wildcards in a directory's name, a '[' that
+ * is not closed, an abstract name, a directory so long that no socket in it could be connected to. */
+const char *udr_address_parse_pattern(const udr_address_t **address, const char *text, const char *runtime_dir,
+                                      apr_pool_t *p);
+
+/* Does a file of that name, in the pattern's directory, match? Hidden ones never do. As fnmatch(3) without escapes,
+ * byte by byte. */
+bool udr_address_matches(const udr_address_t *pattern, const char *name);
+
+/* The socket of that name in the pattern's directory, from p. NULL: its path would be longer than UDR_ADDRESS_MAX, or
+ * the name has control characters, which no log shows as they are. */
+const udr_address_t *udr_address_in_directory(const udr_address_t *pattern, const char *name, apr_pool_t *p);
 
 /* Fills a sockaddr for connect(2). Returns its length: an abstract name is not terminated, its length counts. */
 socklen_t udr_address_sockaddr(const udr_address_t *address, struct sockaddr_un *sa);

@@ -43,18 +43,24 @@ bool udr_socket_file_get(udr_socket_file_t *file, const udr_address_t *address)
     return true;
 }
 
-apr_status_t udr_connection_connect(udr_connection_t *connection, const udr_address_t *address)
+apr_status_t udr_connection_reach(udr_connection_t *connection, const udr_address_t *address)
 {
     struct sockaddr_un sa;
     socklen_t len = udr_address_sockaddr(address, &sa);
-    udr_socket_file_t before, after;
-    bool known = udr_socket_file_get(&before, address);
     int rc;
     do {
         rc = connect(connection->fd, (const struct sockaddr *)&sa, len);
     } while (rc < 0 && errno == EINTR);
-    if (rc < 0) {
-        return errno;
+    return rc < 0 ? errno : APR_SUCCESS;
+}
+
+apr_status_t udr_connection_connect(udr_connection_t *connection, const udr_address_t *address)
+{
+    udr_socket_file_t before, after;
+    bool known = udr_socket_file_get(&before, address);
+    apr_status_t rv = udr_connection_reach(connection, address);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
     /* connect(2) does not say which file it went to: one that changed meanwhile may be either. */
     connection->file_is_known =
@@ -115,6 +121,20 @@ bool udr_connection_is_stale(const udr_connection_t *connection)
     return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
+void udr_connection_rest(udr_connection_t *connection)
+{
+    const udr_watch_t *watch = connection->watch;
+    if (watch) {
+        /* An event that is yet to be dealt with may be about bytes behind the response. */
+        connection->heard = watch->taken == watch->dealt_with ? watch->taken : watch->taken - 1;
+    }
+}
+
+bool udr_connection_is_quiet(const udr_connection_t *connection)
+{
+    return connection->watch && connection->watch->taken == connection->heard;
+}
+
 apr_status_t udr_connection_send(udr_connection_t *connection, const struct iovec *parts, int count, apr_size_t *sent)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
@@ -145,11 +165,46 @@ apr_status_t udr_connection_receive(udr_connection_t *connection, char *buffer, 
     return APR_SUCCESS;
 }
 
-void udr_connection_close(udr_connection_t *connection)
+apr_status_t udr_connection_watch(udr_connection_t *connection, udr_loop_t *loop,
+                                  void (*ready)(udr_watch_t *watch, uint32_t events))
+{
+    udr_watch_t *watch = calloc(1, sizeof *watch);
+    if (!watch) {
+        return APR_ENOMEM;
+    }
+    watch->ready = ready;
+    apr_status_t rv = udr_loop_watch(loop, watch, connection->fd);
+    if (rv != APR_SUCCESS) {
+        free(watch);
+        return rv;
+    }
+    connection->loop = loop;
+    connection->watch = watch;
+    return APR_SUCCESS;
+}
+
+void udr_connection_unwatch(udr_connection_t *connection)
 {
     if (connection->loop) {
-        udr_loop_unwatch(connection->loop, &connection->watch);
+        udr_loop_unwatch(connection->loop, connection->watch);
+        free(connection->watch);
+        connection->loop = NULL;
+        connection->watch = NULL;
     }
+}
+
+void udr_connection_take_away(udr_connection_t *connection)
+{
+    if (connection->loop) {
+        udr_loop_abandon(connection->loop, connection->watch);
+        connection->loop = NULL;
+        connection->watch = NULL;
+    }
+}
+
+void udr_connection_close(udr_connection_t *connection)
+{
+    udr_connection_unwatch(connection);
     close(connection->fd);
     free(connection);
 }

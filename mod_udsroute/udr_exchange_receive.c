@@ -27,8 +27,7 @@ void udr_exchange_receive_init(udr_exchange_t *x)
     x->protocol->reader_init(&receiver->reader, x->plan.request, &limits);
 }
 
-/* What the client's side said to bytes it was given. Returns false when it is gone. */
-static bool client_took(udr_exchange_t *x, apr_status_t rv)
+bool udr_exchange_client_took(udr_exchange_t *x, apr_status_t rv)
 {
     if (rv != APR_SUCCESS && rv != APR_EAGAIN) {
         udr_exchange_fail(x, rv == APR_ECONNABORTED ? UDR_FAILURE_CLIENT_GONE : UDR_FAILURE_CLIENT_FILTER, rv, NULL);
@@ -39,6 +38,7 @@ static bool client_took(udr_exchange_t *x, apr_status_t rv)
         apr_interval_time_t passed = x->plan.clock() - x->now;
         x->now += passed;
         x->member_active += passed;
+        x->tunnel.active += passed;
     }
     x->client_active = x->now;
     if (rv == APR_EAGAIN) {
@@ -49,7 +49,8 @@ static bool client_took(udr_exchange_t *x, apr_status_t rv)
 
 static void push(udr_exchange_t *x, bool flush)
 {
-    if (client_took(x, x->plan.ops->push(x->plan.client, flush)) && flush) {
+    x->receiver.has_pushed = true;
+    if (udr_exchange_client_took(x, x->plan.ops->push(x->plan.client, flush)) && flush) {
         x->receiver.unflushed = false;
         x->receiver.has_data = false;
     }
@@ -62,10 +63,10 @@ static void take_interim(udr_exchange_t *x)
     if (++x->receiver.interims > INTERIMS_MAX) {
         udr_exchange_fail(x, UDR_FAILURE_RESPONSE, APR_SUCCESS, "more than 64 interim responses");
     } else if (head->status != 100) {
-        client_took(x, x->plan.ops->interim(x->plan.client, head));
+        udr_exchange_client_took(x, x->plan.ops->interim(x->plan.client, head));
     } else if (x->sender.awaits_continue) {
         x->sender.awaits_continue = false;
-        client_took(x, x->plan.ops->body_invite(x->plan.client));
+        udr_exchange_client_took(x, x->plan.ops->body_invite(x->plan.client));
     }
     x->times.first_byte = 0; /* it is the final response that counts */
 }
@@ -77,10 +78,6 @@ static void take_head(udr_exchange_t *x)
     if (!x->times.first_byte) {
         x->times.first_byte = x->now; /* it came in one read with an interim response */
     }
-    if (receiver->reader.head->status == 101) {
-        udr_exchange_fail(x, UDR_FAILURE_RESPONSE, APR_SUCCESS, "101 Switching Protocols, which was not asked for");
-        return;
-    }
     if (x->sender.awaits_continue) {
         udr_exchange_trace(x, "send", "a final response instead of 100 Continue: the body is not sent");
         x->sender.broken = true;
@@ -88,7 +85,7 @@ static void take_head(udr_exchange_t *x)
     receiver->head_passed = true;
     receiver->unflushed = true;
     udr_exchange_transit(x, UDR_EXCHANGE_RELAY);
-    client_took(x, x->plan.ops->head(x->plan.client, receiver->reader.head, &receiver->wanted));
+    udr_exchange_client_took(x, x->plan.ops->head(x->plan.client, receiver->reader.head, &receiver->wanted));
 }
 
 static void take_data(udr_exchange_t *x, udr_slice_t data)
@@ -101,7 +98,7 @@ static void take_data(udr_exchange_t *x, udr_slice_t data)
     receiver->has_data = true;
     receiver->unflushed = true;
     receiver->relayed += data.len;
-    client_took(x, x->plan.ops->data(x->plan.client, data));
+    udr_exchange_client_took(x, x->plan.ops->data(x->plan.client, data));
 }
 
 /* Some applications (those of Gunicorn, for one) send a body with the answer to HEAD, too, and a moment after the head:
@@ -113,22 +110,37 @@ static bool may_send_more(const udr_exchange_t *x)
     return strcmp(x->plan.request->method, "HEAD") == 0 && !(head->has_length && head->length == 0);
 }
 
-/* The response is complete; `extra` bytes came behind it. */
-static void complete(udr_exchange_t *x, apr_size_t extra)
+void udr_exchange_finish(udr_exchange_t *x)
 {
-    const udr_http1_head_t *head = x->receiver.reader.head;
-    bool keep = x->settings->reuse && head->persistent && x->sender.done && extra == 0 &&
-                x->connection->file_is_known && !may_send_more(x);
-    udr_exchange_trace(x, "relay", "complete, %" APR_UINT64_T_FMT " bytes of body", x->receiver.relayed);
-    if (extra) {
-        udr_exchange_trace(x, "relay", "%lu bytes behind the complete response", (unsigned long)extra);
-    }
-    /* The member is free before the client has taken the last byte. */
-    udr_exchange_release(x, keep);
-    if (x->receiver.wanted && !client_took(x, x->plan.ops->end(x->plan.client, x->receiver.reader.trailers))) {
+    if (x->receiver.wanted &&
+        !udr_exchange_client_took(x, x->plan.ops->end(x->plan.client, x->receiver.reader.trailers))) {
         return;
     }
     udr_exchange_transit(x, UDR_EXCHANGE_DONE);
+}
+
+/* Read with the response, or left in the socket by a read that had no room for more, or after which the member has
+ * closed: no event will tell of these any more. */
+static bool has_more_behind(const udr_exchange_t *x, bool extra)
+{
+    return extra || (x->receiver.readable && udr_connection_is_stale(x->connection));
+}
+
+void udr_exchange_complete(udr_exchange_t *x, bool extra)
+{
+    const udr_http1_head_t *head = x->receiver.reader.head;
+    bool keep = x->settings->reuse && head->persistent && x->sender.done && x->connection->file_is_known &&
+                !may_send_more(x) && !has_more_behind(x, extra);
+    udr_exchange_trace(x, "relay", "complete, %" APR_UINT64_T_FMT " bytes of body", x->receiver.relayed);
+    /* The member is free before the client has taken the last byte. */
+    udr_exchange_release(x, keep);
+    if (udr_exchange_held(x)) {
+        udr_exchange_end_pick(x, true);
+        x->splicer.is_last = true;
+        x->sender.broken = !x->sender.done; /* nobody is there to take the rest of the request */
+    } else {
+        udr_exchange_finish(x);
+    }
 }
 
 /* Names the protocol that a malformed answer is in, if it is one that people mix up. The reader refuses at the first
@@ -169,13 +181,22 @@ static apr_size_t understand(udr_exchange_t *x, const char *data, apr_size_t len
             take_interim(x);
             break;
         case UDR_CODEC_HEAD:
+            if (x->receiver.reader.head->status == 101) {
+                apr_size_t behind = used + step.consumed;
+                udr_exchange_begin_tunnel(x, (udr_slice_t){data + behind, len - behind});
+                return len;
+            }
             take_head(x);
             break;
         case UDR_CODEC_DATA:
             take_data(x, step.data);
             break;
         case UDR_CODEC_END:
-            complete(x, len - used - step.consumed);
+            if (len > used + step.consumed) {
+                udr_exchange_trace(x, "relay", "%lu bytes behind the complete response",
+                                   (unsigned long)(len - used - step.consumed));
+            }
+            udr_exchange_complete(x, len > used + step.consumed);
             return len;
         case UDR_CODEC_BAD:
             refuse(x, data + used, len - used);
@@ -207,13 +228,13 @@ static void keep_rest(udr_exchange_t *x, const char *rest, apr_size_t len)
     receiver->stash_len = len;
 }
 
-static void closed(udr_exchange_t *x, apr_status_t error)
+void udr_exchange_closed(udr_exchange_t *x, apr_status_t error)
 {
     udr_receiver_t *receiver = &x->receiver;
     receiver->readable = false;
     if (error == APR_EOF) {
         if (x->protocol->reader_eof(&receiver->reader, receiver->stash_len) == UDR_CODEC_END) {
-            complete(x, 0);
+            udr_exchange_complete(x, false);
             return;
         }
         error = x->sender.broken ? x->sender.error : APR_SUCCESS;
@@ -230,8 +251,10 @@ static void receive_once(udr_exchange_t *x)
     apr_size_t size = from_stash ? receiver->stash_size : x->scratch->size;
     apr_size_t room = size - receiver->stash_len;
     apr_size_t received = 0;
-    if (room > x->plan.pass_limit) {
-        room = x->plan.pass_limit;
+    /* The first bytes go with the head. */
+    apr_size_t limit = receiver->has_pushed ? x->plan.pass_limit : (x->plan.pass_limit + 1) / 2;
+    if (room > limit) {
+        room = limit;
     }
     apr_status_t rv = udr_connection_receive(x->connection, buffer + receiver->stash_len, room, &received);
     if (rv == EAGAIN) {
@@ -239,11 +262,12 @@ static void receive_once(udr_exchange_t *x)
         return;
     }
     if (rv != APR_SUCCESS) {
-        closed(x, rv);
+        udr_exchange_closed(x, rv);
         return;
     }
     /* A short read has emptied the socket, most likely: let poll(2) say when there is more. */
     receiver->readable = received == room || receiver->ended;
+    udr_exchange_spend(x, received);
     receiver->begun = true;
     receiver->flush_at = 0;
     x->member_active = x->now;
@@ -253,6 +277,9 @@ static void receive_once(udr_exchange_t *x)
     apr_size_t len = receiver->stash_len + received;
     apr_size_t used = understand(x, buffer, len);
     if (udr_exchange_has_ended(x)) {
+        return;
+    }
+    if (x->state == UDR_EXCHANGE_TUNNEL) {
         return;
     }
     if (receiver->wanted && receiver->has_data) {
@@ -272,8 +299,12 @@ static bool gives_up_dropping(udr_exchange_t *x)
 void udr_exchange_receive(udr_exchange_t *x)
 {
     udr_receiver_t *receiver = &x->receiver;
-    while (!udr_exchange_has_ended(x) && x->connected && receiver->readable && !receiver->client_full) {
-        receive_once(x);
+    udr_exchange_drain(x);
+    while (!udr_exchange_has_ended(x) && x->state != UDR_EXCHANGE_TUNNEL && x->connected && receiver->readable &&
+           !receiver->client_full && x->budget > 0) {
+        if (!udr_exchange_splice(x)) {
+            receive_once(x);
+        }
         if (!udr_exchange_has_ended(x) && x->state == UDR_EXCHANGE_RELAY && gives_up_dropping(x)) {
             udr_exchange_release(x, false);
             udr_exchange_transit(x, UDR_EXCHANGE_DONE);

@@ -2,6 +2,8 @@
 /* The request's way to the member: head and body, as the client gives it and the member takes it. */
 #include "mod_udsroute/udr_exchange_private.h"
 
+#include <apr_strings.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -31,14 +33,27 @@ static void add_part(udr_sender_t *sender, const char *ptr, apr_size_t len)
 
 static void add_head(udr_exchange_t *x)
 {
-    udr_slice_t head;
-    if (x->protocol->write_head(x->plan.request, x->settings->reuse != 0, &head, x->pool) != APR_SUCCESS) {
+    apr_size_t room = x->protocol->head_room(x->plan.request);
+    if (room == 0) {
         udr_exchange_fail(x, UDR_FAILURE_REQUEST, APR_EINVAL, "a control character in method, path or a header field");
         return;
     }
+    /* Most members take it at once: then it needs no memory of its own. */
+    char *head = room <= x->scratch->size ? x->scratch->ptr : apr_palloc(x->pool, room);
+    apr_size_t len = x->protocol->write_head(x->plan.request, x->settings->reuse != 0, head);
     x->sender.head_written = true;
-    add_part(&x->sender, head.ptr, head.len);
-    udr_exchange_trace(x, "send", "head of %lu bytes", (unsigned long)head.len);
+    add_part(&x->sender, head, len);
+    udr_exchange_trace(x, "send", "head of %lu bytes", (unsigned long)len);
+}
+
+/* What the member did not take of the head may not stay in the scratch, which is for received bytes next. */
+static void save_head(udr_exchange_t *x)
+{
+    struct iovec *part = x->sender.parts;
+    const char *at = part->iov_base;
+    if (x->sender.count && at >= x->scratch->ptr && at < x->scratch->ptr + x->scratch->size) {
+        part->iov_base = apr_pmemdup(x->pool, at, part->iov_len);
+    }
 }
 
 static void add_end(udr_exchange_t *x)
@@ -98,7 +113,7 @@ static void take_parts(udr_exchange_t *x)
     if (sender->awaits_continue && x->now >= sender->continue_until) {
         udr_exchange_trace(x, "send", "no 100 Continue from the member: the body goes without");
         sender->awaits_continue = false;
-        (void)x->plan.ops->body_invite(x->plan.client);
+        (void)udr_exchange_client_took(x, x->plan.ops->body_invite(x->plan.client));
     }
     if (!sender->awaits_continue && !sender->client_empty) {
         add_body(x);
@@ -143,6 +158,12 @@ static bool send_parts(udr_exchange_t *x)
     apr_status_t rv = udr_connection_send(x->connection, sender->parts, sender->count, &sent);
     if (rv == EAGAIN) {
         sender->member_full = true;
+        save_head(x);
+        return false;
+    }
+    if (rv != APR_SUCCESS && !sender->wrote && x->reused) {
+        /* Closed while it was idle. Whatever it says was said before it was asked. */
+        udr_exchange_fail(x, UDR_FAILURE_CLOSED, rv, NULL);
         return false;
     }
     if (rv != APR_SUCCESS) {
@@ -154,15 +175,17 @@ static bool send_parts(udr_exchange_t *x)
         return false;
     }
     sender->wrote = true;
+    udr_exchange_spend(x, sent);
     x->member_active = x->now;
     drop_sent(sender, sent);
+    save_head(x);
     return true;
 }
 
 void udr_exchange_send(udr_exchange_t *x)
 {
     udr_sender_t *sender = &x->sender;
-    while (!sender->done && !sender->member_full) {
+    while (!sender->done && !sender->member_full && x->budget > 0) {
         if (sender->count == 0) {
             take_parts(x);
             if (udr_exchange_has_ended(x)) {

@@ -7,39 +7,39 @@
 #include <string.h>
 #include <strings.h>
 
-typedef struct name_t {
-    const char *text;
-    apr_size_t len;
-} name_t;
-
-#define NAME(text)                                                                                                     \
-    {                                                                                                                  \
-        text, sizeof(text) - 1                                                                                         \
-    }
-
-static bool is_one_of(const name_t *names, size_t count, const char *name, apr_size_t len)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (names[i].len == len && strncasecmp(names[i].text, name, len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
+/* Asked for each field of each message: the length rules out nearly all. */
+#define IS(text) (strncasecmp(text, name, sizeof(text) - 1) == 0)
 
 bool udr_fields_is_hop_by_hop(const char *name, apr_size_t len)
 {
-    static const name_t names[] = {
-        NAME("Connection"), NAME("Keep-Alive"),        NAME("Proxy-Connection"),
-        NAME("TE"),         NAME("Transfer-Encoding"), NAME("Upgrade"),
-    };
-    return is_one_of(names, sizeof names / sizeof *names, name, len);
+    switch (len) {
+    case 2:
+        return IS("TE");
+    case 7:
+        return IS("Upgrade");
+    case 10:
+        return IS("Connection") || IS("Keep-Alive");
+    case 16:
+        return IS("Proxy-Connection");
+    case 17:
+        return IS("Transfer-Encoding");
+    default:
+        return false;
+    }
 }
 
 bool udr_fields_is_framing(const char *name, apr_size_t len)
 {
-    static const name_t names[] = {NAME("Content-Length"), NAME("Transfer-Encoding"), NAME("Host")};
-    return is_one_of(names, sizeof names / sizeof *names, name, len);
+    switch (len) {
+    case 4:
+        return IS("Host");
+    case 14:
+        return IS("Content-Length");
+    case 17:
+        return IS("Transfer-Encoding");
+    default:
+        return false;
+    }
 }
 
 /* Takes the next token from a comma-separated list; false at its end. */
@@ -72,6 +72,34 @@ bool udr_fields_list_has(const char *list, const char *name, apr_size_t len)
         }
     }
     return false;
+}
+
+bool udr_fields_list_within(const char *list, const char *allowed)
+{
+    const char *token;
+    apr_size_t len;
+    bool is_within = false;
+    while (next_token(&list, &token, &len)) {
+        is_within = udr_fields_list_has(allowed, token, len);
+        if (!is_within) {
+            return false;
+        }
+    }
+    return is_within;
+}
+
+const char *udr_fields_list_common(const char *list, const char *allowed, apr_pool_t *p)
+{
+    const char *common = NULL;
+    const char *token;
+    apr_size_t len;
+    while (next_token(&list, &token, &len)) {
+        if (udr_fields_list_has(allowed, token, len)) {
+            const char *name = apr_pstrmemdup(p, token, len);
+            common = common ? apr_pstrcat(p, common, ", ", name, NULL) : name;
+        }
+    }
+    return common;
 }
 
 void udr_fields_drop_listed(apr_table_t *fields, const char *list, apr_pool_t *p)
@@ -108,10 +136,6 @@ bool udr_fields_is_token(const char *text)
 
 bool udr_fields_is_value(const char *text)
 {
-    for (; *text; text++) {
-        if (!udr_http1_is(*text, UDR_HTTP1_TEXT)) {
-            return false;
-        }
-    }
-    return true;
+    const udr_slice_t whole = {text, strlen(text)};
+    return udr_http1_span_text(whole) == whole.len;
 }

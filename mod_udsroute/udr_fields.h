@@ -19,6 +19,12 @@ bool udr_fields_is_framing(const char *name, apr_size_t len);
 /* `list` is a comma-separated list of tokens; is `name` one of them (any case)? list may be NULL. */
 bool udr_fields_list_has(const char *list, const char *name, apr_size_t len);
 
+/* Every token of `list`, and at least one, is in the list `allowed`. */
+bool udr_fields_list_within(const char *list, const char *allowed);
+
+/* The tokens of `list` that are in the list `allowed`, too, as a list from p; NULL: none. */
+const char *udr_fields_list_common(const char *list, const char *allowed, apr_pool_t *p);
+
 /* Removes from fields what a list names, save the framing and the hop-by-hop fields. list may be NULL. */
 void udr_fields_drop_listed(apr_table_t *fields, const char *list, apr_pool_t *p);
 

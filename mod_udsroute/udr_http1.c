@@ -5,7 +5,10 @@
 #include "mod_udsroute/udr_http1_private.h"
 #include "mod_udsroute/udr_http1_syntax.h"
 
+#include <apr_strings.h>
+
 #include <string.h>
+#include <strings.h>
 
 /* "HTTP/1.1 200 ": what stands before the reason. */
 #define PROTOCOL        "HTTP/1."
@@ -79,8 +82,13 @@ static void note_connection(udr_http1_reader_t *reader, udr_slice_t list)
 {
     udr_slice_t option;
     while (udr_http1_list_next(&list, &option)) {
-        reader->close = reader->close || UDR_HTTP1_EQUALS(option, "close");
-        reader->keep_alive = reader->keep_alive || UDR_HTTP1_EQUALS(option, "keep-alive");
+        if (UDR_HTTP1_EQUALS(option, "close")) {
+            reader->close = true;
+        } else if (UDR_HTTP1_EQUALS(option, "keep-alive")) {
+            reader->keep_alive = true;
+        } else {
+            reader->head.names_fields = true;
+        }
     }
 }
 
@@ -310,6 +318,28 @@ udr_codec_status_t udr_http1_reader_eof(udr_http1_reader_t *reader, apr_size_t p
     return UDR_CODEC_END;
 }
 
+apr_uint64_t udr_http1_reader_verbatim(const udr_http1_reader_t *reader)
+{
+    switch (reader->state) {
+    case UDR_HTTP1_STATE_LENGTH:
+        return reader->left;
+    case UDR_HTTP1_STATE_TO_CLOSE:
+        return UINT64_MAX;
+    default:
+        return 0; /* the chunked coding, too: its frames have to be read and written anew */
+    }
+}
+
+void udr_http1_reader_skip(udr_http1_reader_t *reader, apr_size_t len)
+{
+    if (reader->state == UDR_HTTP1_STATE_LENGTH) {
+        reader->left -= len;
+        if (reader->left == 0) {
+            udr_http1_enter(reader, UDR_HTTP1_STATE_END);
+        }
+    }
+}
+
 /* --- for the caller --- */
 
 bool udr_http1_field_next(udr_slice_t *section, udr_field_t *field)
@@ -325,6 +355,19 @@ bool udr_http1_field_next(udr_slice_t *section, udr_field_t *field)
     section->len -= (apr_size_t)(lf + 1 - section->ptr);
     section->ptr = lf + 1;
     return true;
+}
+
+const char *udr_http1_field_list(udr_slice_t section, const char *name, apr_pool_t *p)
+{
+    const char *list = NULL;
+    udr_field_t field;
+    while (udr_http1_field_next(&section, &field)) {
+        if (field.name.len == strlen(name) && strncasecmp(field.name.ptr, name, field.name.len) == 0) {
+            const char *value = apr_pstrmemdup(p, field.value.ptr, field.value.len);
+            list = list ? apr_pstrcat(p, list, ", ", value, NULL) : value;
+        }
+    }
+    return list;
 }
 
 const char *udr_http1_other_protocol(const char *data, apr_size_t len)

@@ -6,6 +6,7 @@
 
 #include "mod_udsroute/udr_codec.h"
 
+#include <apr_pools.h>
 #include <stdbool.h>
 
 /* How much of a head a member may send. A limit that is passed is noticed then, not when the line or the head ends. */
@@ -28,6 +29,7 @@ typedef struct udr_http1_head_t {
     int status;                  /* 100 to 599 */
     udr_slice_t reason;          /* may be empty */
     udr_http1_framing_t framing; /* of the body that follows */
+    bool names_fields;           /* Connection names more than close and keep-alive: fields that end here */
     bool has_length;             /* a Content-Length is there, as in an answer to HEAD without a body; never in a 1xx or
                                     204, where members may only say 0 and nobody may pass it on (RFC 9110, 8.6) */
     apr_uint64_t length;         /* its value, to 2^63-1. Pass this on, not the field: that may say "5, 5" */
@@ -81,8 +83,18 @@ udr_codec_status_t udr_http1_reader_feed(udr_http1_reader_t *reader, const char 
  * (then and only then nothing at all was received), "closed within the head", … */
 udr_codec_status_t udr_http1_reader_eof(udr_http1_reader_t *reader, apr_size_t pending);
 
+/* How many of the bytes that come next (behind those consumed) are the body's, as they are: so many may pass the reader
+ * by. 0: what comes next is to be read; UINT64_MAX: all, until the member closes. */
+apr_uint64_t udr_http1_reader_verbatim(const udr_http1_reader_t *reader);
+
+/* So many of them have passed it by. At the end of the body, the next feed answers END. */
+void udr_http1_reader_skip(udr_http1_reader_t *reader, apr_size_t len);
+
 /* Takes the next field from a section that the reader has found good. Returns false at its end. */
 bool udr_http1_field_next(udr_slice_t *section, udr_field_t *field);
+
+/* The values of all fields of that name in a section, as one list with commas (RFC 9110, 5.3), from p; NULL: none. */
+const char *udr_http1_field_list(udr_slice_t section, const char *name, apr_pool_t *p);
 
 /* Whether `data` looks like the beginning of a reply in another protocol that people mix up with HTTP.
  * Returns "FastCGI", "TLS", "HTTP/2" or NULL. Only for the log. */

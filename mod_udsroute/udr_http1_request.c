@@ -7,17 +7,18 @@
 #include <string.h>
 #include <strings.h>
 
-/* Bytes being put together: counted first, written second, so that one allocation of the right size does. */
+/* More than the writer adds itself: the request line's rest, Host, framing, Expect, TE, Connection. */
+#define OWN_FIELDS 192
+
+/* Bytes being put together, in a room that is large enough. */
 typedef struct writer_t {
-    char *out; /* NULL while counting */
+    char *out;
     apr_size_t len;
 } writer_t;
 
 static void put(writer_t *writer, const char *text, apr_size_t len)
 {
-    if (writer->out) {
-        memcpy(writer->out + writer->len, text, len);
-    }
+    memcpy(writer->out + writer->len, text, len);
     writer->len += len;
 }
 
@@ -43,7 +44,8 @@ bool udr_request_is_idempotent(const udr_request_t *request)
 static bool is_written_elsewhere(const char *name)
 {
     apr_size_t len = strlen(name);
-    return udr_fields_is_framing(name, len) || udr_fields_is_hop_by_hop(name, len) || strcasecmp(name, "Expect") == 0;
+    return udr_fields_is_framing(name, len) || udr_fields_is_hop_by_hop(name, len) ||
+           (len == 6 && strcasecmp(name, "Expect") == 0);
 }
 
 /* Announces what only a chunked body can carry. */
@@ -68,9 +70,22 @@ static bool is_target(const char *target)
     return *target != '\0';
 }
 
+/* Room for the fields of a table, each with its colon, space and line end. */
+static apr_size_t fields_room(const apr_table_t *fields)
+{
+    const apr_array_header_t *array = apr_table_elts(fields);
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
+    apr_size_t room = 0;
+    for (int i = 0; i < array->nelts; i++) {
+        room += strlen(entries[i].key) + strlen(entries[i].val) + 4;
+    }
+    return room;
+}
+
 static bool is_sendable(const udr_request_t *request)
 {
-    if (!udr_fields_is_token(request->method) || !is_target(request->target) || !udr_fields_is_value(request->host)) {
+    if (!udr_fields_is_token(request->method) || !is_target(request->target) || !udr_fields_is_value(request->host) ||
+        (request->upgrade && !udr_fields_is_value(request->upgrade))) {
         return false;
     }
     const apr_array_header_t *array = apr_table_elts(request->fields);
@@ -108,7 +123,7 @@ static void put_head(writer_t *writer, const udr_request_t *request, bool persis
     put_text(writer, request->method);
     PUT(writer, " ");
     put_text(writer, request->target);
-    PUT(writer, " HTTP/1.1\r\nHost: ");
+    put_text(writer, request->is_http10 ? " HTTP/1.0\r\nHost: " : " HTTP/1.1\r\nHost: ");
     put_text(writer, request->host);
     PUT(writer, "\r\n");
     put_fields(writer, request);
@@ -122,8 +137,12 @@ static void put_head(writer_t *writer, const udr_request_t *request, bool persis
     if (request->expect_continue) {
         PUT(writer, "Expect: 100-continue\r\n");
     }
-    /* RFC 9110, 10.1.4: TE goes with `Connection: TE`. */
-    if (request->accepts_trailers) {
+    /* RFC 9110, 7.8 and 10.1.4: what concerns this connection is named in Connection. Beside an upgrade nothing else
+     * is: some applications compare the whole value. */
+    if (request->upgrade) {
+        put_field(writer, "Upgrade", request->upgrade);
+        PUT(writer, "Connection: Upgrade\r\n");
+    } else if (request->accepts_trailers) {
         PUT(writer, "TE: trailers\r\n");
         put_text(writer, persistent ? "Connection: TE\r\n" : "Connection: close, TE\r\n");
     } else if (!persistent) {
@@ -132,19 +151,20 @@ static void put_head(writer_t *writer, const udr_request_t *request, bool persis
     PUT(writer, "\r\n");
 }
 
-apr_status_t udr_http1_request_head(const udr_request_t *request, bool persistent, udr_slice_t *head, apr_pool_t *p)
+apr_size_t udr_http1_request_room(const udr_request_t *request)
 {
     if (!is_sendable(request)) {
-        return APR_EINVAL;
+        return 0;
     }
-    writer_t writer = {NULL, 0};
+    return OWN_FIELDS + strlen(request->method) + strlen(request->target) + strlen(request->host) +
+           (request->upgrade ? strlen(request->upgrade) : 0) + fields_room(request->fields);
+}
+
+apr_size_t udr_http1_request_head(const udr_request_t *request, bool persistent, char *room)
+{
+    writer_t writer = {room, 0};
     put_head(&writer, request, persistent);
-    writer.out = apr_palloc(p, writer.len);
-    writer.len = 0;
-    put_head(&writer, request, persistent);
-    head->ptr = writer.out;
-    head->len = writer.len;
-    return APR_SUCCESS;
+    return writer.len;
 }
 
 apr_size_t udr_http1_request_chunk(char prefix[UDR_HTTP1_CHUNK_PREFIX], apr_size_t len)
@@ -171,10 +191,7 @@ udr_slice_t udr_http1_request_end(const udr_request_t *request, const apr_table_
     if (!trailers || apr_is_empty_table(trailers)) {
         return (udr_slice_t){"0\r\n\r\n", 5};
     }
-    writer_t writer = {NULL, 0};
-    put_end(&writer, request, trailers);
-    writer.out = apr_palloc(p, writer.len);
-    writer.len = 0;
+    writer_t writer = {apr_palloc(p, OWN_FIELDS + fields_room(trailers)), 0};
     put_end(&writer, request, trailers);
     return (udr_slice_t){writer.out, writer.len};
 }

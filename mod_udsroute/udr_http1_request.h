@@ -25,7 +25,9 @@ typedef struct udr_request_t {
     apr_uint64_t length;   /* UDR_BODY_LENGTH */
     bool expect_continue;  /* the client waits for 100 Continue: so is asked of the member, and its body not read before
                             */
+    bool is_http10;        /* says HTTP/1.0: some health checks have to */
     bool accepts_trailers; /* the client said `TE: trailers` */
+    const char *upgrade;   /* the protocols to be offered to the member (RFC 9110, 7.8); NULL: none */
 } udr_request_t;
 
 /* Room for what stands around one run of bytes in the chunked coding: a size and a line end before it. */
@@ -34,9 +36,12 @@ typedef struct udr_request_t {
 /* RFC 9110, 9.2.2: sent twice, it does what it does once. */
 bool udr_request_is_idempotent(const udr_request_t *request);
 
-/* Writes the head. persistent: the connection is to stay open. Returns APR_SUCCESS and sets *head (from p), or
- * APR_EINVAL when method, target, host or a field has a byte that could end a line: then nothing may be sent. */
-apr_status_t udr_http1_request_head(const udr_request_t *request, bool persistent, udr_slice_t *head, apr_pool_t *p);
+/* How many bytes the head takes at most. 0: method, target, host or a field has a byte that could end a line; nothing
+ * may be sent. */
+apr_size_t udr_http1_request_room(const udr_request_t *request);
+
+/* Writes the head where there is so much room; returns its length. persistent: the connection is to stay open. */
+apr_size_t udr_http1_request_head(const udr_request_t *request, bool persistent, char *room);
 
 /* Writes what precedes a run of len (over 0) body bytes in the chunked coding into prefix; returns its length. CRLF
  * follows the run. */

@@ -8,6 +8,8 @@
 #include "mod_udsroute/udr_codec.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
 
 /* Classes of characters; a byte may be of both. */
 enum {
@@ -82,6 +84,31 @@ static inline apr_size_t udr_http1_span(udr_slice_t text, int class)
     return count;
 }
 
+/* Whether none of eight bytes is a control character: from 0x20 on, and not DEL. (A tab is text, too; it is looked at
+ * by itself.) Subtracting n from each byte sets its high bit where it was below n, or high before. */
+static inline bool udr_http1_are_plain(const char bytes[8])
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t highs = ones * 0x80;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    const uint64_t del = word ^ (ones * 0x7f); /* 0 where it is one */
+    return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & highs) == 0;
+}
+
+/* How many bytes at the start are UDR_HTTP1_TEXT. */
+static inline apr_size_t udr_http1_span_text(udr_slice_t text)
+{
+    apr_size_t count = 0;
+    while (text.len - count >= 8 && udr_http1_are_plain(text.ptr + count)) {
+        count += 8;
+    }
+    while (count < text.len && udr_http1_is(text.ptr[count], UDR_HTTP1_TEXT)) {
+        count++;
+    }
+    return count;
+}
+
 /* Takes the next element of a comma-separated list (RFC 9110, 5.6.1), without the white space around it; it may be
  * empty. Returns false when there was none left. A list whose ptr is NULL has none. */
 bool udr_http1_list_next(udr_slice_t *list, udr_slice_t *element);
@@ -98,7 +125,7 @@ __attribute__((returns_nonnull)) const char *udr_http1_why_not_name(udr_slice_t 
 /* Checks that all of it may stand in a field value or a reason. */
 static inline const char *udr_http1_check_text(udr_slice_t text)
 {
-    const apr_size_t good = udr_http1_span(text, UDR_HTTP1_TEXT);
+    const apr_size_t good = udr_http1_span_text(text);
     return good < text.len ? udr_http1_why_not_text(text.ptr[good]) : NULL;
 }
 

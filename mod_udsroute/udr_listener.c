@@ -81,33 +81,59 @@ static bool same_file(const search_t *search, const struct unix_diag_vfs *vfs)
            vfs->udiag_vfs_dev == (major(search->file.st_dev) << 20 | minor(search->file.st_dev));
 }
 
-static void read_listener(search_t *search, const struct nlmsghdr *message)
+/* What is told of one listener. */
+typedef struct told_t {
+    const struct unix_diag_vfs *vfs;
+    const char *name;
+    apr_size_t name_len;
+    const struct unix_diag_rqlen *queue;
+} told_t;
+
+/* Several may be looked for at once. */
+typedef struct searches_t {
+    search_t *each;
+    apr_size_t count;
+} searches_t;
+
+static told_t read_attributes(const struct nlmsghdr *message)
 {
     const struct unix_diag_msg *listener = NLMSG_DATA(message);
     const struct rtattr *attribute = (const struct rtattr *)(listener + 1);
     long left = (long)message->nlmsg_len - (long)NLMSG_LENGTH(sizeof(*listener));
-    const struct unix_diag_rqlen *queue = NULL;
-    match_t match = MATCH_NONE;
+    told_t told = {.vfs = NULL};
 
     for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
-        if (attribute->rta_type == UNIX_DIAG_VFS && same_file(search, RTA_DATA(attribute))) {
-            match = MATCH_FILE;
-        } else if (attribute->rta_type == UNIX_DIAG_NAME && match == MATCH_NONE &&
-                   same_name(search->address, RTA_DATA(attribute), RTA_PAYLOAD(attribute))) {
-            match = MATCH_NAME;
+        if (attribute->rta_type == UNIX_DIAG_VFS) {
+            told.vfs = RTA_DATA(attribute);
+        } else if (attribute->rta_type == UNIX_DIAG_NAME) {
+            told.name = RTA_DATA(attribute);
+            told.name_len = RTA_PAYLOAD(attribute);
         } else if (attribute->rta_type == UNIX_DIAG_RQLEN) {
-            queue = RTA_DATA(attribute);
+            told.queue = RTA_DATA(attribute);
         }
     }
-    if (queue && match > search->best) {
-        search->best = match;
-        search->backlog =
-            (udr_backlog_t){.known = true, .current = queue->udiag_rqueue, .maximum = queue->udiag_wqueue};
+    return told;
+}
+
+static void read_listener(const searches_t *searches, const struct nlmsghdr *message)
+{
+    const told_t told = read_attributes(message);
+
+    for (apr_size_t i = 0; told.queue && i < searches->count; i++) {
+        search_t *search = &searches->each[i];
+        match_t match = told.vfs && same_file(search, told.vfs)                             ? MATCH_FILE
+                        : told.name && same_name(search->address, told.name, told.name_len) ? MATCH_NAME
+                                                                                            : MATCH_NONE;
+        if (match > search->best) {
+            search->best = match;
+            search->backlog = (udr_backlog_t){
+                .known = true, .current = told.queue->udiag_rqueue, .maximum = told.queue->udiag_wqueue};
+        }
     }
 }
 
 /* Reads one datagram of answers. Returns whether more are to come. */
-static bool read_answers(search_t *search, int fd)
+static bool read_answers(const searches_t *searches, int fd)
 {
     _Alignas(struct nlmsghdr) char buffer[16384];
     /* The kernel has a part of a dump ready before it is asked for: there is nothing to wait for. */
@@ -119,7 +145,7 @@ static bool read_answers(search_t *search, int fd)
         if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY) {
             return false; /* NLMSG_DONE, or NLMSG_ERROR from a kernel without unix_diag */
         }
-        read_listener(search, message);
+        read_listener(searches, message);
     }
     return received > 0;
 }
@@ -141,23 +167,50 @@ static bool ask_for_listeners(int fd)
     return send(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request);
 }
 
-udr_backlog_t udr_listener_backlog(const udr_address_t *address)
+static void find_all(const searches_t *searches)
 {
-    search_t search = {.address = address, .best = MATCH_NONE};
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 
     /* Not permitted, for example, under systemd's RestrictAddressFamilies= without AF_NETLINK. */
     if (fd < 0) {
-        return search.backlog;
+        return;
     }
-    search.has_file = address->kind == UDR_ADDRESS_PATH && !stat(address->name, &search.file);
     if (ask_for_listeners(fd)) {
-        while (read_answers(&search, fd)) {
+        while (read_answers(searches, fd)) {
             continue;
         }
     }
     close(fd);
+}
+
+static search_t begin_search(const udr_address_t *address)
+{
+    search_t search = {.address = address, .best = MATCH_NONE};
+
+    search.has_file = address->kind == UDR_ADDRESS_PATH && !stat(address->name, &search.file);
+    return search;
+}
+
+udr_backlog_t udr_listener_backlog(const udr_address_t *address)
+{
+    search_t search = begin_search(address);
+
+    find_all(&(searches_t){.each = &search, .count = 1});
     return search.backlog;
+}
+
+void udr_listener_backlogs(const udr_address_t *const *addresses, udr_backlog_t *backlogs, apr_size_t count,
+                           apr_pool_t *p)
+{
+    searches_t searches = {.each = apr_palloc(p, count * sizeof(*searches.each)), .count = count};
+
+    for (apr_size_t i = 0; i < count; i++) {
+        searches.each[i] = begin_search(addresses[i]);
+    }
+    find_all(&searches);
+    for (apr_size_t i = 0; i < count; i++) {
+        backlogs[i] = searches.each[i].backlog;
+    }
 }
 
 #else
@@ -166,6 +219,15 @@ udr_backlog_t udr_listener_backlog(const udr_address_t *address)
 {
     (void)address;
     return (udr_backlog_t){.known = false};
+}
+
+void udr_listener_backlogs(const udr_address_t *const *addresses, udr_backlog_t *backlogs, apr_size_t count,
+                           apr_pool_t *p)
+{
+    (void)p;
+    for (apr_size_t i = 0; i < count; i++) {
+        backlogs[i] = udr_listener_backlog(addresses[i]);
+    }
 }
 
 #endif

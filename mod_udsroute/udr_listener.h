@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the kernel tells of the socket that is bound to an address: does it listen, of which type is it, how long is its
- * queue? Layer: core. Used by the diagnosis. Only sockets of this network namespace are told of. */
+ * queue? Layer: core. Used by the diagnosis and the status. Only sockets of this network namespace are told of. */
 #ifndef UDR_LISTENER_H
 #define UDR_LISTENER_H
 
@@ -26,5 +26,10 @@ udr_listener_t udr_listener_find(const udr_address_t *address, apr_pool_t *p);
 
 /* Asks sock_diag(7). A path is looked up by the file it leads to. */
 udr_backlog_t udr_listener_backlog(const udr_address_t *address);
+
+/* The same for several at once, which costs the kernel as much as one: it tells of all listeners of the machine.
+ * backlogs: in the order of the addresses. p: for what it takes meanwhile. */
+void udr_listener_backlogs(const udr_address_t *const *addresses, udr_backlog_t *backlogs, apr_size_t count,
+                           apr_pool_t *p);
 
 #endif

@@ -2,17 +2,19 @@
 #include "mod_udsroute/udr_loop.h"
 
 #include "mod_udsroute/udr_clock.h"
+#include "mod_udsroute/udr_debug.h"
 
 #include <apr_errno.h>
 #include <apr_thread_mutex.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define EVENTS_MAX 128
+#define EVENTS_MAX 64
 
 typedef struct tasks_t {
     udr_task_t *first;
@@ -26,8 +28,9 @@ struct udr_loop_t {
     apr_time_t now;
     tasks_t deferred;
     struct epoll_event events[EVENTS_MAX];
-    int count;   /* of events in this round */
-    int current; /* the one being dealt with */
+    int count;                        /* of events in this round */
+    int current;                      /* the one being dealt with */
+    _Atomic(udr_watch_t *) abandoned; /* last one first */
     apr_thread_mutex_t *mutex;
     struct {
         tasks_t posted;
@@ -50,9 +53,21 @@ static udr_task_t *take_all(tasks_t *tasks)
     return first;
 }
 
+/* Between two rounds: none of the events that have been taken is theirs, and no later one can be. */
+static void free_abandoned(udr_loop_t *loop)
+{
+    udr_watch_t *watch = atomic_load(&loop->abandoned) ? atomic_exchange(&loop->abandoned, NULL) : NULL;
+    while (watch) {
+        udr_watch_t *next = watch->next;
+        free(watch);
+        watch = next;
+    }
+}
+
 static apr_status_t destroy(void *baton)
 {
     udr_loop_t *loop = baton;
+    free_abandoned(loop);
     udr_timers_destroy(&loop->timers);
     close(loop->epoll_fd);
     close(loop->wake_fd);
@@ -90,13 +105,27 @@ apr_status_t udr_loop_create(udr_loop_t **loop, apr_pool_t *p)
 
 apr_status_t udr_loop_watch(udr_loop_t *loop, udr_watch_t *watch, int fd)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = watch};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = watch};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
         return errno;
     }
     watch->fd = fd;
     watch->is_watched = true;
+    watch->wants_out = false;
     return APR_SUCCESS;
+}
+
+void udr_loop_watch_out(udr_loop_t *loop, udr_watch_t *watch, bool wants_out)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = watch};
+    if (!watch->is_watched || watch->wants_out == wants_out) {
+        return;
+    }
+    if (wants_out) {
+        event.events |= EPOLLOUT;
+    }
+    watch->wants_out = wants_out;
+    (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
 }
 
 void udr_loop_unwatch(udr_loop_t *loop, udr_watch_t *watch)
@@ -110,6 +139,15 @@ void udr_loop_unwatch(udr_loop_t *loop, udr_watch_t *watch)
         if (loop->events[i].data.ptr == watch) {
             loop->events[i].events = 0;
         }
+    }
+}
+
+void udr_loop_abandon(udr_loop_t *loop, udr_watch_t *watch)
+{
+    UDR_SCHEDULE("abandon");
+    (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+    watch->next = atomic_load(&loop->abandoned);
+    while (!atomic_compare_exchange_weak(&loop->abandoned, &watch->next, watch)) {
     }
 }
 
@@ -136,6 +174,7 @@ void udr_loop_post(udr_loop_t *loop, udr_task_t *task)
     bool is_first = loop->locked.posted.first == NULL;
     append(&loop->locked.posted, task);
     apr_thread_mutex_unlock(loop->mutex);
+    UDR_SCHEDULE("posted");
     /* Who finds others in the queue knows that the loop has been woken and not yet looked. */
     if (is_first) {
         (void)eventfd_write(loop->wake_fd, 1);
@@ -159,9 +198,14 @@ static void run_tasks(udr_task_t *task)
 {
     while (task) {
         udr_task_t *next = task->next; /* it may be freed */
-        task->run(task);
+        UDR_STEP("a task", task->run(task));
         task = next;
     }
+}
+
+bool udr_loop_has_more(const udr_loop_t *loop)
+{
+    return loop->current + 1 < loop->count;
 }
 
 /* Once a round: what is deferred meanwhile has to let the events of the next round go first. */
@@ -175,6 +219,7 @@ static bool take_posted(udr_loop_t *loop)
 {
     eventfd_t value;
     (void)eventfd_read(loop->wake_fd, &value);
+    UDR_SCHEDULE("take-posted");
     apr_thread_mutex_lock(loop->mutex);
     udr_task_t *tasks = take_all(&loop->locked.posted);
     bool stops = loop->locked.stops;
@@ -200,11 +245,23 @@ static int pause_for(const udr_loop_t *loop)
     return left > apr_time_from_sec(60) ? 60000 : (int)((left + 999) / 1000);
 }
 
+static void take_events(udr_loop_t *loop)
+{
+    loop->count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, pause_for(loop));
+    for (int i = 0; i < loop->count; i++) {
+        udr_watch_t *watch = loop->events[i].data.ptr;
+        if (watch) {
+            watch->taken++;
+        }
+    }
+}
+
 void udr_loop_run(udr_loop_t *loop)
 {
     bool goes_on = true;
     while (goes_on) {
-        loop->count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, pause_for(loop));
+        take_events(loop);
+        UDR_SCHEDULE("round");
         loop->now = udr_clock_now();
         for (loop->current = 0; loop->current < loop->count; loop->current++) {
             const struct epoll_event *event = &loop->events[loop->current];
@@ -212,13 +269,15 @@ void udr_loop_run(udr_loop_t *loop)
             if (!watch) {
                 goes_on = take_posted(loop) && goes_on;
             } else if (event->events) {
-                watch->ready(watch, event->events);
+                watch->dealt_with++;
+                UDR_STEP("an event", watch->ready(watch, event->events));
             }
         }
         loop->count = 0;
         loop->current = 0;
         udr_timers_expire(&loop->timers, loop->now);
         run_deferred(loop);
+        free_abandoned(loop);
     }
     while (loop->deferred.first) {
         run_deferred(loop);

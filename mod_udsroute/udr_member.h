@@ -12,11 +12,12 @@ typedef struct udr_explanation_t udr_explanation_t;
 
 typedef struct udr_member_t {
     const udr_target_t *target;
-    udr_settings_t settings;        /* unset values are filled in once the whole configuration has been read */
-    udr_pool_t *pool;               /* this child's connections; NULL outside a child */
-    udr_explanation_t *explanation; /* this child's last diagnosis; NULL outside a child */
-    apr_time_t slow_until; /* this child's loops leave reading its requests to workers until then (udr_clock_now()); a
-                              hint, unlocked */
+    udr_settings_t settings;                 /* unset values are filled in once the whole configuration has been read */
+    const struct udr_condition_t *condition; /* what `hcexpr` names, the glue's; NULL: none */
+    apr_uint32_t slot;                       /* what all children share of it; set with the configuration */
+    udr_pool_t *pool;                        /* this child's connections; NULL outside a child */
+    udr_explanation_t *explanation;          /* this child's last diagnosis; NULL outside a child */
+    struct udr_tenant_t *tenant; /* of a glob's member: who uses it, see udr_tenant; NULL: it stays with the child */
 } udr_member_t;
 
 /* A member for target; settings are copied. From p, with which it lives. */

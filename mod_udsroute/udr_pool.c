@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_pool.h"
 #include "mod_udsroute/udr_clock.h"
+#include "mod_udsroute/udr_debug.h"
 
 #include <apr_thread_mutex.h>
+
+/* For so long nobody looks again which file is at the member's address. */
+#define FILE_IS_NEWS apr_time_from_msec(1)
 
 typedef struct lane_t {
     udr_connection_t *idle; /* newest first: the cache is warm, and the old ones can time out */
@@ -19,6 +23,9 @@ struct udr_pool_t {
         udr_waiter_t *first; /* first come, first served */
         udr_waiter_t **last;
         int waiting;
+        udr_socket_file_t file; /* at the member's address */
+        bool file_is_there;
+        apr_time_t file_seen_at;
     } locked; /* needs the mutex */
 };
 
@@ -93,6 +100,7 @@ static void pass_turn(udr_pool_t *pool)
     }
     unqueue(pool, waiter);
     waiter->granted = true;
+    UDR_SCHEDULE("granted");
     if (waiter->wake) {
         waiter->wake(waiter);
     }
@@ -130,6 +138,7 @@ void udr_pool_readdress(udr_pool_t *pool, udr_waiter_t *waiter, void (*wake)(udr
 
 void udr_pool_leave(udr_pool_t *pool, udr_waiter_t *waiter)
 {
+    UDR_SCHEDULE("pool-leave");
     lock(pool);
     if (waiter->queued) {
         unqueue(pool, waiter);
@@ -145,12 +154,26 @@ static bool is_current(const udr_connection_t *connection, const udr_socket_file
     return connection->file.device == file->device && connection->file.inode == file->inode;
 }
 
-/* The newest idle connection, whatever its state. */
+/* With the mutex: the lane to take from, which may be empty. */
+static int choose_lane(const udr_pool_t *pool, int lane)
+{
+    if (pool->locked.lane[lane].idle) {
+        return lane;
+    }
+    for (int i = 0; i < pool->lanes; i++) {
+        if (pool->locked.lane[i].idle) {
+            return i;
+        }
+    }
+    return lane;
+}
+
+/* The newest idle connection, whatever its state; none but this thread or its loop knows it afterwards. */
 static udr_connection_t *pop(udr_pool_t *pool, int lane)
 {
     lock(pool);
-    /* What no loop watches may be used by all. */
-    lane_t *from = &pool->locked.lane[pool->locked.lane[lane].idle ? lane : 0];
+    int chosen = choose_lane(pool, lane);
+    lane_t *from = &pool->locked.lane[chosen];
     udr_connection_t *connection = from->idle;
     if (connection) {
         from->idle = connection->next;
@@ -158,10 +181,27 @@ static udr_connection_t *pop(udr_pool_t *pool, int lane)
         connection->next = NULL;
     }
     unlock(pool);
+    if (connection && chosen != lane) {
+        udr_connection_take_away(connection);
+    }
     return connection;
 }
 
-udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane)
+/* Which file is at the member's address: as of the last millisecond, which spares a system call for each request. */
+static bool current_file(udr_pool_t *pool, udr_socket_file_t *file, apr_time_t now)
+{
+    lock(pool);
+    if (now - pool->locked.file_seen_at >= FILE_IS_NEWS || now < pool->locked.file_seen_at) {
+        pool->locked.file_is_there = udr_socket_file_get(&pool->locked.file, pool->member->target->address);
+        pool->locked.file_seen_at = now;
+    }
+    bool is_there = pool->locked.file_is_there;
+    *file = pool->locked.file;
+    unlock(pool);
+    return is_there;
+}
+
+udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane, bool is_replayable, apr_time_t now)
 {
     udr_connection_t *connection = pop(pool, lane);
     udr_socket_file_t file;
@@ -169,8 +209,10 @@ udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane)
         return NULL;
     }
     /* When the file has been replaced or removed, every idle connection goes, one after the other. */
-    bool file_is_there = udr_socket_file_get(&file, pool->member->target->address);
-    while (connection && (!file_is_there || !is_current(connection, &file) || udr_connection_is_stale(connection))) {
+    bool file_is_there = current_file(pool, &file, now);
+    while (connection &&
+           (!file_is_there || !is_current(connection, &file) ||
+            (!(is_replayable && udr_connection_is_quiet(connection)) && udr_connection_is_stale(connection)))) {
         udr_connection_close(connection);
         connection = pop(pool, lane);
     }
@@ -183,7 +225,10 @@ void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection, int lane)
     lock(pool);
     if (connection) {
         connection->idle_since = now;
-        connection->watch.baton = NULL;
+        if (connection->watch) {
+            connection->watch->baton = NULL;
+            udr_connection_rest(connection);
+        }
         connection->next = pool->locked.lane[lane].idle;
         pool->locked.lane[lane].idle = connection;
         pool->locked.lane[lane].count++;
@@ -220,6 +265,55 @@ int udr_pool_tidy(udr_pool_t *pool, int lane, apr_time_t now)
     unlock(pool);
     close_all(dead);
     return closed;
+}
+
+/* With the mutex: out of the lane and onto the list. file: those that lead to it stay; NULL: none does. */
+static int take_others(lane_t *lane, const udr_socket_file_t *file, udr_connection_t **list)
+{
+    int taken = 0;
+    for (udr_connection_t **link = &lane->idle; *link;) {
+        udr_connection_t *connection = *link;
+        if (file && is_current(connection, file)) {
+            link = &connection->next;
+            continue;
+        }
+        *link = connection->next;
+        connection->next = *list;
+        *list = connection;
+        lane->count--;
+        taken++;
+    }
+    return taken;
+}
+
+/* With the mutex, which it leaves. */
+static int close_others(udr_pool_t *pool, const udr_socket_file_t *file)
+{
+    udr_connection_t *others = NULL;
+    int taken = 0;
+    for (int i = 0; i < pool->lanes; i++) {
+        taken += take_others(&pool->locked.lane[i], file, &others);
+    }
+    unlock(pool);
+    for (udr_connection_t *connection = others; connection; connection = connection->next) {
+        udr_connection_take_away(connection); /* of whichever loop */
+    }
+    close_all(others);
+    return taken;
+}
+
+int udr_pool_close_outdated(udr_pool_t *pool)
+{
+    lock(pool);
+    pool->locked.file_is_there = udr_socket_file_get(&pool->locked.file, pool->member->target->address);
+    pool->locked.file_seen_at = udr_clock_now();
+    return close_others(pool, pool->locked.file_is_there ? &pool->locked.file : NULL);
+}
+
+int udr_pool_empty(udr_pool_t *pool)
+{
+    lock(pool);
+    return close_others(pool, NULL);
 }
 
 void udr_pool_count(udr_pool_t *pool, udr_pool_counts_t *counts)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A child's connections to one member: idle ones, newest first, and a queue of those who wait under `max`. Idle
- * connections lie in lanes: those that a loop watches are for that loop's thread alone, lane 0 is for all worker
- * threads; turns and `max` are common to all lanes. Layer: core. Used by the exchange from any thread, and tidied by
- * the child; one mutex inside. */
+ * connections lie in lanes: those that a loop watches in the lane of that loop, the others in lane 0. Whoever looks for
+ * one takes it from the own lane first; from another loop's it is taken away from that loop, which costs a system call
+ * and is cheaper than to connect. Layer: core. Used by the exchange from any thread, and tidied by the child; one mutex
+ * inside. */
 #ifndef UDR_POOL_H
 #define UDR_POOL_H
 
@@ -41,16 +42,26 @@ void udr_pool_readdress(udr_pool_t *pool, udr_waiter_t *waiter, void (*wake)(udr
 /* Stops waiting; a turn granted meanwhile goes to the next. Harmless when not queued. */
 void udr_pool_leave(udr_pool_t *pool, udr_waiter_t *waiter);
 
-/* With a turn: an idle connection that is still good and goes to the socket file that is there now, or NULL (then make
- * one). Those found stale on the way are closed. */
-udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane);
+/* With a turn: an idle connection that is still good and goes to the socket file that is there now (as of the last
+ * millisecond), or NULL (then make one). Those found stale on the way are closed. lane: of the calling thread; the
+ * connection is unwatched, or watched by that lane's loop. is_replayable: the request may be sent again should the
+ * connection be closed just now; then the kernel need not be asked about one that the loop has heard nothing of. */
+udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane, bool is_replayable, apr_time_t now);
 
-/* Gives a turn back. connection: to be kept for others (the caller has found it clean), or NULL. */
+/* Gives a turn back. connection: to be kept for others (the caller has found it clean), or NULL; watched by the calling
+ * thread's own loop or by none. */
 void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection, int lane);
 
 /* Closes idle connections that are over `smax` and older than `ttl` (never going below `min`), and stale ones. Returns
  * the number closed. */
 int udr_pool_tidy(udr_pool_t *pool, int lane, apr_time_t now);
+
+/* Closes the idle connections, of all lanes, that do not go to the socket file that is there now. Any thread. Returns
+ * the number closed. */
+int udr_pool_close_outdated(udr_pool_t *pool);
+
+/* Closes all idle connections, of all lanes: nobody uses the member any more. Any thread. Returns the number closed. */
+int udr_pool_empty(udr_pool_t *pool);
 
 void udr_pool_count(udr_pool_t *pool, udr_pool_counts_t *counts);
 

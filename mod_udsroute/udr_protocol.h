@@ -23,9 +23,11 @@ typedef struct udr_reader_t {
 typedef struct udr_protocol_t {
     const char *name; /* for the log: "HTTP" */
 
-    /* The bytes that begin the request, from p. persistent: the connection is to stay open. APR_EINVAL: the request
-     * holds something that may not be sent. */
-    apr_status_t (*write_head)(const udr_request_t *request, bool persistent, udr_slice_t *head, apr_pool_t *p);
+    /* How much room the bytes that begin the request take at most; 0: it holds something that may not be sent. */
+    apr_size_t (*head_room)(const udr_request_t *request);
+
+    /* Writes them there; returns how many they are. persistent: the connection is to stay open. */
+    apr_size_t (*write_head)(const udr_request_t *request, bool persistent, char *room);
 
     /* What goes before (into prefix; its length is returned) and after a run of len body bytes. */
     apr_size_t (*write_frame)(const udr_request_t *request, apr_size_t len, char prefix[UDR_PROTOCOL_FRAME],
@@ -38,6 +40,9 @@ typedef struct udr_protocol_t {
     void (*reader_init)(udr_reader_t *reader, const udr_request_t *request, const udr_http1_limits_t *limits);
     udr_codec_status_t (*reader_feed)(udr_reader_t *reader, const char *data, apr_size_t len, udr_codec_step_t *step);
     udr_codec_status_t (*reader_eof)(udr_reader_t *reader, apr_size_t pending);
+    /* NULL, both: what this protocol sends has to be read. */
+    apr_uint64_t (*reader_verbatim)(const udr_reader_t *reader);
+    void (*reader_skip)(udr_reader_t *reader, apr_size_t len);
 } udr_protocol_t;
 
 extern const udr_protocol_t udr_protocol_http1;

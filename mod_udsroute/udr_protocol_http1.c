@@ -50,12 +50,25 @@ static udr_codec_status_t reader_eof(udr_reader_t *reader, apr_size_t pending)
     return answer(reader, udr_http1_reader_eof(&reader->state.http1, pending));
 }
 
+static apr_uint64_t reader_verbatim(const udr_reader_t *reader)
+{
+    return udr_http1_reader_verbatim(&reader->state.http1);
+}
+
+static void reader_skip(udr_reader_t *reader, apr_size_t len)
+{
+    udr_http1_reader_skip(&reader->state.http1, len);
+}
+
 const udr_protocol_t udr_protocol_http1 = {
     .name = "HTTP",
+    .head_room = udr_http1_request_room,
     .write_head = udr_http1_request_head,
     .write_frame = write_frame,
     .write_end = write_end,
     .reader_init = reader_init,
     .reader_feed = reader_feed,
     .reader_eof = reader_eof,
+    .reader_verbatim = reader_verbatim,
+    .reader_skip = reader_skip,
 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_settings.h"
 
+#include "mod_udsroute/udr_fields.h"
+#include "mod_udsroute/udr_health.h"
+
+#include <apr_lib.h>
 #include <apr_strings.h>
-#include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,224 +14,13 @@
 #define SECOND      APR_USEC_PER_SEC
 #define HOUR        (3600 * SECOND)
 
-typedef enum kind_t {
-    KIND_INT,
-    KIND_TIME,
-    KIND_SIZE,
-    KIND_SWITCH,   /* On sets 1 */
-    KIND_OPPOSITE, /* On sets 0 */
-    KIND_FLUSH,
-    KIND_PEER,
-    KIND_VOID /* accepted; what it is for does not exist over a Unix socket */
-} kind_t;
-
-/* All there is to know of a key but its default, which stands in udr_settings_resolve(). */
-typedef struct parameter_t {
-    const char *key;
-    kind_t kind;
-    apr_size_t offset; /* of its place in udr_settings_t */
-    apr_int64_t min;   /* of a time in microseconds, of a size in bytes */
-    apr_int64_t max;
-    apr_int64_t unit; /* KIND_TIME: what a bare number counts, in microseconds */
-    const char *why;  /* KIND_VOID: for the note */
-} parameter_t;
-
-#define PLACE(member) .offset = offsetof(udr_settings_t, member)
-
-/* clang-format off */
-static const parameter_t parameters[] = {
-    {.key = "min", .kind = KIND_INT, PLACE(min), .max = 10000},
-    {.key = "max", .kind = KIND_INT, PLACE(max), .max = 1000000},
-    {.key = "smax", .kind = KIND_INT, PLACE(smax), .max = 1000000},
-    {.key = "ttl", .kind = KIND_TIME, PLACE(ttl), .max = 24 * HOUR, .unit = SECOND},
-    {.key = "acquire", .kind = KIND_TIME, PLACE(acquire), .min = MILLISECOND, .max = 24 * HOUR, .unit = MILLISECOND},
-    {.key = "connectiontimeout", .kind = KIND_TIME, PLACE(connect_timeout), .min = MILLISECOND, .max = 24 * HOUR,
-     .unit = SECOND},
-    {.key = "timeout", .kind = KIND_TIME, PLACE(timeout), .min = MILLISECOND, .max = 24 * HOUR, .unit = SECOND},
-    {.key = "enablereuse", .kind = KIND_SWITCH, PLACE(reuse)},
-    {.key = "disablereuse", .kind = KIND_OPPOSITE, PLACE(reuse)},
-    {.key = "flushpackets", .kind = KIND_FLUSH, PLACE(flush)},
-    {.key = "flushwait", .kind = KIND_TIME, PLACE(flush_wait), .min = MILLISECOND, .max = 10 * SECOND,
-     .unit = MILLISECOND},
-    {.key = "iobuffersize", .kind = KIND_SIZE, PLACE(buffer_size), .min = 4 * 1024, .max = 16 * 1024 * 1024},
-    {.key = "responsefieldsize", .kind = KIND_SIZE, PLACE(field_size), .min = 64, .max = 1024 * 1024},
-    {.key = "peer", .kind = KIND_PEER, PLACE(peer)},
-    {.key = "addressttl", .kind = KIND_VOID, .why = "no address is looked up"},
-    {.key = "keepalive", .kind = KIND_VOID, .why = "the kernel knows when the other end is gone, no probes are sent"},
-    {.key = "ping", .kind = KIND_VOID, .why = "a connection is examined before each use anyway"},
-    {.key = "secret", .kind = KIND_VOID, .why = "it belongs to AJP; 'peer' and the socket's mode say who may speak"},
-    {.key = "mapping", .kind = KIND_VOID, .why = "it belongs to servlet containers"},
-};
-/* clang-format on */
-#define PARAMETER_COUNT (sizeof(parameters) / sizeof(parameters[0]))
-
-static void *place_in(udr_settings_t *settings, const parameter_t *parameter)
-{
-    return (char *)settings + parameter->offset;
-}
-
-/* --- unknown keys ----------------------------------------------------------------------------------------------------
- */
-
-/* Keys longer than this get no proposal. */
-#define LONGEST_TYPO  31
-#define FARTHEST_TYPO 2
-
-static apr_size_t least(apr_size_t a, apr_size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* How many bytes have to be inserted, removed or replaced to make b of a (Levenshtein), row by row. */
-static apr_size_t edit_distance(const char *a, const char *b)
-{
-    apr_size_t row[LONGEST_TYPO + 1];
-    apr_size_t columns = strlen(b);
-
-    for (apr_size_t j = 0; j <= columns; j++) {
-        row[j] = j;
-    }
-    for (apr_size_t i = 1; i <= strlen(a); i++) {
-        apr_size_t diagonal = row[0];
-
-        row[0] = i;
-        for (apr_size_t j = 1; j <= columns; j++) {
-            apr_size_t replaced = diagonal + (strncasecmp(&a[i - 1], &b[j - 1], 1) != 0);
-
-            diagonal = row[j];
-            row[j] = least(replaced, least(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[columns];
-}
-
-/* The key that was probably meant, or NULL. At least half of what was written has to be right: else "x" would be "min".
- */
-static const char *nearest_key(const char *key)
-{
-    apr_size_t nearest = least(FARTHEST_TYPO, strlen(key) / 2) + 1;
-    const char *result = NULL;
-
-    for (apr_size_t i = 0; i < PARAMETER_COUNT && strlen(key) <= LONGEST_TYPO; i++) {
-        apr_size_t distance = edit_distance(parameters[i].key, key);
-
-        if (distance < nearest) {
-            nearest = distance;
-            result = parameters[i].key;
-        }
-    }
-    return result;
-}
-
-static const char *unknown_key(const char *key, apr_pool_t *p)
-{
-    const char *meant = nearest_key(key);
-    const char *known = parameters[0].key;
-
-    for (apr_size_t i = 1; i < PARAMETER_COUNT; i++) {
-        known = apr_pstrcat(p, known, ", ", parameters[i].key, NULL);
-    }
-    return apr_psprintf(p, "%s is no parameter%s%s; there are: %s", udr_value_quote(key, p),
-                        meant ? ", probably meant: " : "", meant ? meant : "", known);
-}
-
-/* --- peer=user[:group] -----------------------------------------------------------------------------------------------
- */
-
-static bool is_number(const char *text)
-{
-    return *text && !text[strspn(text, "0123456789")];
-}
-
-/* Numbers are not looked up: an id need not have a name. (uid_t)-1 means "no user" to the kernel. */
-static const char *read_id(apr_uint32_t *id, const char *text, apr_pool_t *p)
-{
-    unsigned long long number;
-
-    errno = 0;
-    number = strtoull(text, NULL, 10);
-    if (errno || number >= APR_UINT32_MAX) {
-        return apr_psprintf(p, "%s is out of range: 0 to 4294967294", udr_value_quote(text, p));
-    }
-    *id = (apr_uint32_t)number;
-    return NULL;
-}
-
-static const char *not_found(const char *what, const char *name, int error, apr_pool_t *p)
-{
-    if (error) {
-        return apr_psprintf(p, "%s %s cannot be looked up: %s", what, udr_value_quote(name, p), strerror(error));
-    }
-    return apr_psprintf(p, "there is no %s %s: write a name from getent, or a number", what, udr_value_quote(name, p));
-}
-
-/* apr_uid_get() and apr_gid_get() give up on entries over a fixed size; a group of a thousand users is larger. */
-static const char *find_user(uid_t *user, const char *name, apr_pool_t *p)
-{
-    struct passwd entry;
-    struct passwd *found = NULL;
-    int error = ERANGE;
-
-    if (is_number(name)) {
-        return read_id(user, name, p);
-    }
-    for (apr_size_t size = 1024; error == ERANGE && size <= 1024 * 1024; size *= 4) {
-        error = getpwnam_r(name, &entry, apr_palloc(p, size), size, &found);
-    }
-    if (!found) {
-        return not_found("user", name, error, p);
-    }
-    *user = found->pw_uid;
-    return NULL;
-}
-
-static const char *find_group(gid_t *group, const char *name, apr_pool_t *p)
-{
-    struct group entry;
-    struct group *found = NULL;
-    int error = ERANGE;
-
-    if (is_number(name)) {
-        return read_id(group, name, p);
-    }
-    for (apr_size_t size = 1024; error == ERANGE && size <= 1024 * 1024; size *= 4) {
-        error = getgrnam_r(name, &entry, apr_palloc(p, size), size, &found);
-    }
-    if (!found) {
-        return not_found("group", name, error, p);
-    }
-    *group = found->gr_gid;
-    return NULL;
-}
-
-static const char *read_peer(const udr_peer_t **result, const char *text, apr_pool_t *p)
-{
-    udr_peer_t *peer = apr_pcalloc(p, sizeof(*peer));
-    const char *colon = strchr(text, ':');
-    const char *user = colon ? apr_pstrmemdup(p, text, (apr_size_t)(colon - text)) : text;
-    const char *error;
-
-    if (!*user || (colon && !colon[1])) {
-        return apr_psprintf(p, "%s is incomplete: write user or user:group, names or numbers",
-                            udr_value_quote(text, p));
-    }
-    peer->text = apr_pstrdup(p, text);
-    peer->check_user = true;
-    if ((error = find_user(&peer->user, user, p))) {
-        return error;
-    }
-    peer->check_group = colon != NULL;
-    if (colon && (error = find_group(&peer->group, colon + 1, p))) {
-        return error;
-    }
-    *result = peer;
-    return NULL;
-}
+/* As mod_proxy has it, less the NUL. */
+#define LONGEST_ROUTE 63
 
 /* --- values ----------------------------------------------------------------------------------------------------------
  */
 
-static const char *read_flush(int *result, const char *text, apr_pool_t *p)
+static const char *read_flush(void *place, const char *text, apr_pool_t *p)
 {
     static const struct {
         const char *word;
@@ -244,68 +33,199 @@ static const char *read_flush(int *result, const char *text, apr_pool_t *p)
 
     for (apr_size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (!strcasecmp(text, words[i].word)) {
-            *result = (int)words[i].flush;
+            *(int *)place = (int)words[i].flush;
             return NULL;
         }
     }
     return apr_psprintf(p, "%s is none of auto, on, off", udr_value_quote(text, p));
 }
 
-static const char *read_switch(int *result, const char *text, bool opposite, apr_pool_t *p)
+/* RFC 9110, 7.8: protocol-name ["/" protocol-version], each a token. */
+static bool is_protocol(const char *text, apr_pool_t *p)
 {
-    bool on;
-    const char *error = udr_value_switch(&on, text, p);
-
-    if (!error) {
-        *result = on != opposite;
-    }
-    return error;
+    const char *slash = strchr(text, '/');
+    const char *name = slash ? apr_pstrmemdup(p, text, (apr_size_t)(slash - text)) : text;
+    return udr_fields_is_token(name) && (!slash || udr_fields_is_token(slash + 1));
 }
 
-static const char *read_value(void *place, const parameter_t *parameter, const char *value, apr_pool_t *p)
+static const char *read_upgrade(void *place, const char *text, apr_pool_t *p)
 {
-    switch (parameter->kind) {
-    case KIND_INT:
-        return udr_value_int(place, value, (int)parameter->min, (int)parameter->max, p);
-    case KIND_TIME:
-        return udr_value_time(place, value, parameter->unit, parameter->min, parameter->max, p);
-    case KIND_SIZE:
-        return udr_value_size(place, value, (apr_size_t)parameter->min, (apr_size_t)parameter->max, p);
-    case KIND_SWITCH:
-        return read_switch(place, value, false, p);
-    case KIND_OPPOSITE:
-        return read_switch(place, value, true, p);
-    case KIND_FLUSH:
-        return read_flush(place, value, p);
-    case KIND_PEER:
-        return read_peer(place, value, p);
-    case KIND_VOID:
-        break;
+    const char **result = place;
+    char *rest = NULL;
+    if (!strcasecmp(text, UDR_UPGRADE_ANY) || !strcasecmp(text, UDR_UPGRADE_NONE)) {
+        *result = strcasecmp(text, UDR_UPGRADE_ANY) ? UDR_UPGRADE_NONE : UDR_UPGRADE_ANY;
+        return NULL;
     }
+    const char *word = apr_strtok(apr_pstrdup(p, text), ",", &rest);
+    const char *known = word;
+    for (; word; word = apr_strtok(NULL, ",", &rest)) {
+        if (!is_protocol(word, p) || !strcasecmp(word, UDR_UPGRADE_ANY) || !strcasecmp(word, UDR_UPGRADE_NONE) ||
+            !strcasecmp(word, "On") || !strcasecmp(word, "Off")) {
+            known = NULL;
+            break;
+        }
+    }
+    if (!known) {
+        return apr_psprintf(p,
+                            "%s is no list of protocols: write websocket, ANY, NONE, or names with commas between them",
+                            udr_value_quote(text, p));
+    }
+    *result = apr_pstrdup(p, text);
     return NULL;
 }
+
+static const char *read_peer(void *place, const char *text, apr_pool_t *p)
+{
+    const udr_peer_t **result = place;
+    return udr_peer_parse(result, text, p);
+}
+
+/* A session's route comes back in a cookie or in the URL: RFC 6265, 4.1.1, less what ends a parameter there. */
+static bool is_route_char(unsigned char c)
+{
+    return c > 0x20 && c < 0x7f && !strchr("\",;\\?&#", c);
+}
+
+static const char *read_route(void *place, const char *text, apr_pool_t *p)
+{
+    apr_size_t len = 0;
+
+    while (is_route_char((unsigned char)text[len])) {
+        len++;
+    }
+    if (!len || text[len] || len > LONGEST_ROUTE) {
+        return apr_psprintf(p,
+                            "%s is no route: write 1 to %d letters, digits and signs such as '-', '.' and '_', but no "
+                            "space and none of \" , ; \\ ? & #",
+                            udr_value_quote(text, p), LONGEST_ROUTE);
+    }
+    *(const char **)place = apr_pstrdup(p, text);
+    return NULL;
+}
+
+static int status_bit(char letter)
+{
+    static const struct {
+        char letter;
+        int bit;
+    } letters[] = {
+        {.letter = 'D', .bit = UDR_STATUS_DISABLED},      {.letter = 'S', .bit = UDR_STATUS_STOPPED},
+        {.letter = 'I', .bit = UDR_STATUS_IGNORE_ERRORS}, {.letter = 'R', .bit = UDR_STATUS_SPARE},
+        {.letter = 'H', .bit = UDR_STATUS_STANDBY},       {.letter = 'E', .bit = UDR_STATUS_ERROR},
+        {.letter = 'N', .bit = UDR_STATUS_DRAINING},
+    };
+
+    for (apr_size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
+        if (apr_toupper(letter) == letters[i].letter) {
+            return letters[i].bit;
+        }
+    }
+    return 0;
+}
+
+/* As mod_proxy: a sign counts for the letters behind it up to the next, and before the first it is '+'. */
+static const char *read_status(void *place, const char *text, apr_pool_t *p)
+{
+    bool is_set = true;
+    int status = 0;
+
+    for (const char *s = text; *s || s == text; s++) {
+        if (*s == '+' || *s == '-') {
+            is_set = *s++ == '+';
+        }
+        int bit = status_bit(*s);
+
+        if (!bit) {
+            return apr_psprintf(p,
+                                "%s is no status: write letters with '+' or '-' before them, such as +D; D disabled, S "
+                                "stopped, I ignore errors, R spare, H hot standby, E error, N drain",
+                                udr_value_quote(text, p));
+        }
+        status = is_set ? status | bit : status & ~bit;
+    }
+    *(int *)place = status;
+    return NULL;
+}
+
+/* --- the table -------------------------------------------------------------------------------------------------------
+ */
+
+#define PLACE(member) .offset = offsetof(udr_settings_t, member)
+
+/* All there is to know of a key but its default, which stands in udr_settings_resolve(). */
+/* clang-format off */
+static const udr_parameter_t parameters[] = {
+    {.key = "min", .kind = UDR_PARAMETER_INT, PLACE(min), .max = 10000},
+    {.key = "max", .kind = UDR_PARAMETER_INT, PLACE(max), .max = 1000000},
+    {.key = "smax", .kind = UDR_PARAMETER_INT, PLACE(smax), .max = 1000000},
+    {.key = "ttl", .kind = UDR_PARAMETER_TIME, PLACE(ttl), .max = 24 * HOUR, .unit = SECOND},
+    {.key = "acquire", .kind = UDR_PARAMETER_TIME, PLACE(acquire), .min = MILLISECOND, .max = 24 * HOUR,
+     .unit = MILLISECOND},
+    {.key = "connectiontimeout", .kind = UDR_PARAMETER_TIME, PLACE(connect_timeout), .min = MILLISECOND,
+     .max = 24 * HOUR, .unit = SECOND},
+    {.key = "timeout", .kind = UDR_PARAMETER_TIME, PLACE(timeout), .min = MILLISECOND, .max = 24 * HOUR,
+     .unit = SECOND},
+    {.key = "enablereuse", .kind = UDR_PARAMETER_SWITCH, PLACE(reuse)},
+    {.key = "disablereuse", .kind = UDR_PARAMETER_OPPOSITE, PLACE(reuse)},
+    {.key = "flushpackets", .kind = UDR_PARAMETER_INT, PLACE(flush), .read = read_flush},
+    {.key = "flushwait", .kind = UDR_PARAMETER_TIME, PLACE(flush_wait), .min = MILLISECOND, .max = 10 * SECOND,
+     .unit = MILLISECOND},
+    {.key = "iobuffersize", .kind = UDR_PARAMETER_SIZE, PLACE(buffer_size), .min = 4 * 1024, .max = 16 * 1024 * 1024},
+    {.key = "responsefieldsize", .kind = UDR_PARAMETER_SIZE, PLACE(field_size), .min = 64, .max = 1024 * 1024},
+    {.key = "peer", .kind = UDR_PARAMETER_POINTER, PLACE(peer), .read = read_peer},
+    {.key = "upgrade", .kind = UDR_PARAMETER_POINTER, PLACE(upgrade), .read = read_upgrade},
+    {.key = "maxconn", .kind = UDR_PARAMETER_INT, PLACE(maxconn), .max = 1000000},
+    {.key = "queue", .kind = UDR_PARAMETER_TIME, PLACE(queue), .max = 24 * HOUR, .unit = SECOND},
+    {.key = "hold", .kind = UDR_PARAMETER_TIME, PLACE(hold), .max = HOUR, .unit = SECOND},
+    {.key = "retry", .kind = UDR_PARAMETER_TIME, PLACE(retry), .max = 24 * HOUR, .unit = SECOND},
+    {.key = "slowstart", .kind = UDR_PARAMETER_TIME, PLACE(slow_start), .max = 24 * HOUR, .unit = SECOND},
+    {.key = "loadfactor", .kind = UDR_PARAMETER_HUNDREDTHS, PLACE(load_factor), .min = 100, .max = 10000},
+    {.key = "lbset", .kind = UDR_PARAMETER_INT, PLACE(lbset), .max = 99},
+    {.key = "route", .kind = UDR_PARAMETER_POINTER, PLACE(route), .read = read_route},
+    {.key = "redirect", .kind = UDR_PARAMETER_POINTER, PLACE(redirect), .read = read_route},
+    {.key = "status", .kind = UDR_PARAMETER_INT, PLACE(status), .read = read_status},
+    {.key = "hcmethod", .kind = UDR_PARAMETER_INT, PLACE(check.method), .read = udr_check_settings_read_method},
+    {.key = "hcuri", .kind = UDR_PARAMETER_POINTER, PLACE(check.uri), .read = udr_check_settings_read_uri},
+    {.key = "hcinterval", .kind = UDR_PARAMETER_TIME, PLACE(check.interval), .min = 100 * MILLISECOND,
+     .max = 24 * HOUR, .unit = SECOND},
+    {.key = "hctimeout", .kind = UDR_PARAMETER_TIME, PLACE(check.timeout), .min = MILLISECOND, .max = 24 * HOUR,
+     .unit = SECOND},
+    {.key = "hcpasses", .kind = UDR_PARAMETER_INT, PLACE(check.passes), .min = 1, .max = UDR_HEALTH_COUNT_MAX},
+    {.key = "hcfails", .kind = UDR_PARAMETER_INT, PLACE(check.fails), .min = 1, .max = UDR_HEALTH_COUNT_MAX},
+    {.key = "hcexpr", .kind = UDR_PARAMETER_POINTER, PLACE(check.expr), .read = udr_check_settings_read_name},
+    {.key = "hctemplate", .kind = UDR_PARAMETER_POINTER, PLACE(check.template), .read = udr_check_settings_read_name},
+    {.key = "hcagent", .kind = UDR_PARAMETER_SWITCH, PLACE(check.agent)},
+    {.key = "addressttl", .kind = UDR_PARAMETER_VOID, .why = "no address is looked up"},
+    {.key = "keepalive", .kind = UDR_PARAMETER_VOID,
+     .why = "the kernel knows when the other end is gone, no probes are sent"},
+    {.key = "ping", .kind = UDR_PARAMETER_VOID, .why = "a connection is examined before each use anyway"},
+    {.key = "secret", .kind = UDR_PARAMETER_VOID,
+     .why = "it belongs to AJP; 'peer' and the socket's mode say who may speak"},
+    {.key = "mapping", .kind = UDR_PARAMETER_VOID, .why = "it belongs to servlet containers"},
+};
+/* clang-format on */
+
+const udr_parameter_table_t udr_settings_table = {
+    .rows = parameters,
+    .count = sizeof(parameters) / sizeof(parameters[0]),
+};
 
 const char *udr_settings_set(udr_settings_t *settings, const char *key, const char *value, const char **note,
                              apr_pool_t *p)
 {
+    const udr_parameter_t *parameter = udr_parameter_find(&udr_settings_table, key);
+
     *note = NULL;
-    for (apr_size_t i = 0; i < PARAMETER_COUNT; i++) {
-        const parameter_t *parameter = &parameters[i];
-
-        if (!strcasecmp(key, parameter->key)) {
-            const char *error = read_value(place_in(settings, parameter), parameter, value, p);
-
-            if (parameter->kind == KIND_VOID) {
-                *note = apr_psprintf(p, "%s has no meaning over a Unix socket and is ignored: %s", parameter->key,
-                                     parameter->why);
-            }
-            return error ? apr_psprintf(p, "%s: %s", parameter->key, error) : NULL;
-        }
-    }
-    return unknown_key(key, p);
+    return parameter ? udr_parameter_read(parameter, settings, value, note, p)
+                     : udr_parameter_unknown(key, &udr_settings_table, NULL, p);
 }
 
-const char *udr_settings_check(const udr_settings_t *settings, apr_pool_t *p)
+bool udr_settings_is_individual(const char *key)
+{
+    return !strcasecmp(key, "route") || !strcasecmp(key, "redirect") || !strcasecmp(key, "status");
+}
+
+static const char *check_connections(const udr_settings_t *settings, apr_pool_t *p)
 {
     /* max=0 and no max: there is no limit to be over. */
     if (settings->max <= 0) {
@@ -320,6 +240,13 @@ const char *udr_settings_check(const udr_settings_t *settings, apr_pool_t *p)
                             settings->max);
     }
     return NULL;
+}
+
+const char *udr_settings_check(const udr_settings_t *settings, apr_pool_t *p)
+{
+    const char *error = check_connections(settings, p);
+
+    return error ? error : udr_check_settings_check(&settings->check, p);
 }
 
 /* --- the whole -------------------------------------------------------------------------------------------------------
@@ -338,7 +265,21 @@ void udr_settings_init(udr_settings_t *settings)
         .reuse = -1,
         .flush = -1,
         .flush_wait = -1,
+        .maxconn = -1,
+        .queue = -1,
+        .hold = -1,
+        .retry = -1,
+        .slow_start = -1,
+        .load_factor = -1,
+        .lbset = -1,
+        .status = -1,
     };
+    udr_check_settings_init(&settings->check);
+}
+
+void udr_settings_inherit(udr_settings_t *settings, const udr_settings_t *defaults)
+{
+    udr_parameter_inherit(&udr_settings_table, settings, defaults);
 }
 
 static void default_int(int *value, int fallback)
@@ -376,17 +317,37 @@ void udr_settings_resolve(udr_settings_t *settings, apr_interval_time_t timeout)
     default_int(&settings->reuse, 1);
     default_int(&settings->flush, UDR_FLUSH_AUTO);
     default_time(&settings->flush_wait, 10 * MILLISECOND);
+    if (!settings->upgrade) {
+        settings->upgrade = "websocket";
+    }
     default_size(&settings->buffer_size, 64 * 1024);
     default_size(&settings->field_size, 16 * 1024);
+    default_int(&settings->maxconn, 0);
+    default_time(&settings->queue, settings->timeout);
+    default_time(&settings->hold, 2 * SECOND);
+    default_time(&settings->retry, SECOND);
+    default_time(&settings->slow_start, 0);
+    default_int(&settings->load_factor, 100);
+    default_int(&settings->lbset, 0);
+    default_int(&settings->status, 0);
+    udr_check_settings_resolve(&settings->check);
 }
 
-static bool peer_equal(const udr_peer_t *a, const udr_peer_t *b)
+/* Names of protocols: case makes no difference. */
+static bool upgrade_equal(const char *a, const char *b)
 {
-    if (!a || !b) {
-        return a == b;
-    }
-    return a->check_user == b->check_user && a->check_group == b->check_group && a->user == b->user &&
-           a->group == b->group && !strcmp(a->text, b->text);
+    return a && b ? !strcasecmp(a, b) : a == b;
+}
+
+static bool word_equal(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool place_equal(const udr_settings_t *a, const udr_settings_t *b)
+{
+    return a->load_factor == b->load_factor && a->lbset == b->lbset && a->status == b->status &&
+           a->slow_start == b->slow_start && word_equal(a->route, b->route) && word_equal(a->redirect, b->redirect);
 }
 
 bool udr_settings_equal(const udr_settings_t *a, const udr_settings_t *b)
@@ -394,5 +355,7 @@ bool udr_settings_equal(const udr_settings_t *a, const udr_settings_t *b)
     return a->min == b->min && a->max == b->max && a->smax == b->smax && a->ttl == b->ttl && a->acquire == b->acquire &&
            a->connect_timeout == b->connect_timeout && a->timeout == b->timeout && a->reuse == b->reuse &&
            a->flush == b->flush && a->flush_wait == b->flush_wait && a->buffer_size == b->buffer_size &&
-           a->field_size == b->field_size && peer_equal(a->peer, b->peer);
+           a->field_size == b->field_size && a->maxconn == b->maxconn && a->queue == b->queue && a->hold == b->hold &&
+           a->retry == b->retry && upgrade_equal(a->upgrade, b->upgrade) && udr_peer_equal(a->peer, b->peer) &&
+           place_equal(a, b) && udr_check_settings_equal(&a->check, &b->check);
 }

@@ -4,20 +4,20 @@
 #ifndef UDR_SETTINGS_H
 #define UDR_SETTINGS_H
 
-#include "mod_udsroute/udr_value.h"
-
-#include <sys/types.h>
+#include "mod_udsroute/udr_check_settings.h"
+#include "mod_udsroute/udr_parameter.h"
+#include "mod_udsroute/udr_peer.h"
 
 typedef enum udr_flush_t { UDR_FLUSH_AUTO, UDR_FLUSH_ON, UDR_FLUSH_OFF } udr_flush_t;
 
-/* Who must have called listen(2) at the other end (SO_PEERCRED). */
-typedef struct udr_peer_t {
-    bool check_user;
-    bool check_group;
-    uid_t user;
-    gid_t group;
-    const char *text; /* as configured, for the log */
-} udr_peer_t;
+/* "status": bits. What the letters mean is mod_proxy's. */
+#define UDR_STATUS_DISABLED      0x01 /* D: no requests */
+#define UDR_STATUS_STOPPED       0x02 /* S: no requests */
+#define UDR_STATUS_IGNORE_ERRORS 0x04 /* I: is never put out by a failure */
+#define UDR_STATUS_SPARE         0x08 /* R: stands in for a member of its set that can take none */
+#define UDR_STATUS_STANDBY       0x10 /* H: is used when no other of its set can take one */
+#define UDR_STATUS_DRAINING      0x20 /* N: requests of sessions that are its own, no others */
+#define UDR_STATUS_ERROR         0x40 /* E: begins as if it had failed */
 
 /* Unset is distinguishable: integers and times -1, sizes 0, pointers NULL, switches -1. udr_settings_resolve() fills
  * them in. */
@@ -34,8 +34,28 @@ typedef struct udr_settings_t {
     apr_interval_time_t flush_wait;      /* "flushwait": bare numbers are milliseconds; default 10 ms */
     apr_size_t buffer_size;              /* "iobuffersize": 4K … 16M, default 64K */
     apr_size_t field_size;               /* "responsefieldsize": 64 … 1M, default 16K */
+    const char *upgrade;                 /* protocols that may be upgraded to: a list of names, or one of the two below;
+                                            default "websocket" */
     const udr_peer_t *peer;              /* "peer": user[:group], names or numbers; default none */
+    int maxconn;                         /* requests in flight on the member, all children together; 0: no
+                                            limit; default 0 */
+    apr_interval_time_t queue;           /* waiting under "maxconn"; 0: none; default timeout */
+    apr_interval_time_t hold;            /* waiting for a member that has just gone; 0: none; default 2 s */
+    apr_interval_time_t retry;           /* first pause of a member that has failed; default 1 s */
+    apr_interval_time_t slow_start;      /* "slowstart": from coming up to the full weight; default 0 */
+    int load_factor;                     /* in hundredths: 100 … 10000, default 100 */
+    int lbset;                           /* lower ones are used first; 0 … 99, default 0 */
+    const char *route;                   /* of its sticky sessions; default NULL: none */
+    const char *redirect;                /* the route that takes its sessions over while it is out; default NULL */
+    int status;                          /* UDR_STATUS_…; default 0 */
+    udr_check_settings_t check;          /* "hcmethod" and its kin */
 } udr_settings_t;
+
+#define UDR_UPGRADE_ANY  "ANY"
+#define UDR_UPGRADE_NONE "NONE"
+
+/* The keys, for those who know others besides. */
+extern const udr_parameter_table_t udr_settings_table;
 
 /* All unset. */
 void udr_settings_init(udr_settings_t *settings);
@@ -47,8 +67,14 @@ void udr_settings_init(udr_settings_t *settings);
 const char *udr_settings_set(udr_settings_t *settings, const char *key, const char *value, const char **note,
                              apr_pool_t *p);
 
-/* Checks what only shows when all keys are read (min <= max, smax <= max). Returns NULL or a sentence. */
+/* Checks what only shows when all keys are read (min <= max, smax <= max, …). Returns NULL or a sentence. */
 const char *udr_settings_check(const udr_settings_t *settings, apr_pool_t *p);
+
+/* The key says something of one member alone (route, redirect, status): it is no default for several. */
+bool udr_settings_is_individual(const char *key);
+
+/* What is unset becomes what it is in defaults. */
+void udr_settings_inherit(udr_settings_t *settings, const udr_settings_t *defaults);
 
 /* Fills every unset value with its default. timeout: what "timeout" falls back to, in microseconds. */
 void udr_settings_resolve(udr_settings_t *settings, apr_interval_time_t timeout);

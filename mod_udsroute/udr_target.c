@@ -12,8 +12,11 @@
 
 static const udr_scheme_t schemes[] = {
     {.name = "http", .default_port = 80, .protocol = &udr_protocol_http1},
+    {.name = "ws", .default_port = 80, .protocol = &udr_protocol_http1},
 };
 #define SCHEME_COUNT (sizeof(schemes) / sizeof(schemes[0]))
+
+#define BALANCER_PREFIX "balancer://"
 
 /* The target being read, cut into pieces. */
 typedef struct parser_t {
@@ -48,10 +51,8 @@ static const char *check_bytes(const parser_t *parser)
 {
     for (const char *byte = parser->url; *byte; byte++) {
         if (*byte == ' ' || apr_iscntrl(*byte)) {
-            return apr_psprintf(parser->p,
-                                "%s contains a space or a control character behind the bar: write a space "
-                                "as %%20",
-                                quote(parser));
+            return apr_psprintf(parser->p, "%s contains a space or a control character%s: write a space as %%20",
+                                quote(parser), parser->target->balancer ? "" : " behind the bar");
         }
         if (*byte == '?' || *byte == '#') {
             return apr_psprintf(parser->p,
@@ -166,7 +167,17 @@ static const char *read_authority(parser_t *parser, char *authority)
     return NULL;
 }
 
-const char *udr_target_parse(const udr_target_t **target, const char *text, const char *runtime_dir, apr_pool_t *p)
+typedef const char *(*read_address_t)(const udr_address_t **address, const char *text, const char *runtime_dir,
+                                      apr_pool_t *p);
+
+static const char *print(const udr_target_t *target, apr_pool_t *p)
+{
+    return apr_pstrcat(p, target->address->text, "|", target->scheme->name, "://", target->authority, target->path,
+                       NULL);
+}
+
+static const char *parse(const udr_target_t **target, const char *text, const char *runtime_dir,
+                         read_address_t read_address, apr_pool_t *p)
 {
     udr_target_t *result = apr_pcalloc(p, sizeof(*result));
     parser_t parser = {.text = text, .target = result, .p = p};
@@ -174,12 +185,17 @@ const char *udr_target_parse(const udr_target_t **target, const char *text, cons
     const char *authority = "";
     const char *error;
 
+    if (udr_target_is_balancer(text)) {
+        return apr_psprintf(
+            p, "%s is a balancer, where a socket is due: write one, as 'unix:/run/app.sock|http://localhost/'",
+            udr_value_quote(text, p));
+    }
     if (!bar && strstr(text, "://") && strncasecmp(text, "unix:", 5)) {
         return apr_psprintf(p, "%s names no Unix socket: write %s (routes over TCP are mod_proxy's)",
                             udr_value_quote(text, p),
                             udr_value_quote(apr_pstrcat(p, "unix:/run/app.sock|", text, NULL), p));
     }
-    if ((error = udr_address_parse(&result->address, socket_part(&parser), runtime_dir, p))) {
+    if ((error = read_address(&result->address, socket_part(&parser), runtime_dir, p))) {
         return error;
     }
     if (!bar || !bar[1]) {
@@ -194,8 +210,84 @@ const char *udr_target_parse(const udr_target_t **target, const char *text, cons
     if ((error = read_authority(&parser, apr_pstrmemdup(p, authority, strcspn(authority, "/"))))) {
         return error;
     }
-    result->text =
-        apr_pstrcat(p, result->address->text, "|", result->scheme->name, "://", result->authority, result->path, NULL);
+    result->text = print(result, p);
     *target = result;
     return NULL;
+}
+
+const char *udr_target_parse(const udr_target_t **target, const char *text, const char *runtime_dir, apr_pool_t *p)
+{
+    return parse(target, text, runtime_dir, udr_address_parse, p);
+}
+
+const char *udr_target_parse_pattern(const udr_target_t **target, const char *text, const char *runtime_dir,
+                                     apr_pool_t *p)
+{
+    return parse(target, text, runtime_dir, udr_address_parse_pattern, p);
+}
+
+const udr_target_t *udr_target_at(const udr_target_t *target, const udr_address_t *address, apr_pool_t *p)
+{
+    udr_target_t *made = apr_pmemdup(p, target, sizeof(*made));
+
+    made->address = address;
+    made->text = print(made, p);
+    return made;
+}
+
+/* --- balancers -------------------------------------------------------------------------------------------------------
+ */
+
+bool udr_target_is_balancer(const char *text)
+{
+    return !strncasecmp(text, BALANCER_PREFIX, strlen(BALANCER_PREFIX));
+}
+
+/* Reads a name of len bytes; text: the whole, for the sentence. */
+static const char *read_balancer_name(const char **result, const char *name, apr_size_t len, const char *text,
+                                      apr_pool_t *p)
+{
+    char *lower = apr_pstrmemdup(p, name, len);
+
+    if (!*lower) {
+        return apr_psprintf(p, "%s names no balancer: write '" BALANCER_PREFIX "app' for <UDSBalancer app>",
+                            udr_value_quote(text, p));
+    }
+    for (char *byte = lower; *byte; byte++) {
+        if (!apr_isascii(*byte) || (!apr_isalnum(*byte) && !strchr("-._~", *byte))) {
+            return apr_psprintf(p,
+                                "%s: %s is no name for a balancer: write letters, digits, '-', '.' and '_', as in "
+                                "'" BALANCER_PREFIX "app'",
+                                udr_value_quote(text, p), udr_value_quote(lower, p));
+        }
+        *byte = (char)apr_tolower(*byte);
+    }
+    *result = lower;
+    return NULL;
+}
+
+const char *udr_target_parse_balancer(const udr_target_t **target, const char *text, apr_pool_t *p)
+{
+    udr_target_t *result = apr_pcalloc(p, sizeof(*result));
+    const char *name = text + strlen(BALANCER_PREFIX);
+    parser_t parser = {.text = text, .url = name, .target = result, .p = p};
+    apr_size_t len = strcspn(name, "/");
+    const char *error = read_balancer_name(&result->balancer, name, len, text, p);
+
+    if (error || (error = check_bytes(&parser))) {
+        return error;
+    }
+    result->path = apr_pstrdup(p, name + len);
+    result->text = apr_pstrcat(p, BALANCER_PREFIX, result->balancer, result->path, NULL);
+    *target = result;
+    return NULL;
+}
+
+const char *udr_target_parse_balancer_name(const char **name, const char *text, apr_pool_t *p)
+{
+    bool is_url = udr_target_is_balancer(text);
+    const char *begin = is_url ? text + strlen(BALANCER_PREFIX) : text;
+    apr_size_t len = strlen(begin);
+
+    return read_balancer_name(name, begin, is_url && len && begin[len - 1] == '/' ? len - 1 : len, text, p);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a route points to: "unix:/run/app.sock|http://host:port/path", parsed once and typed from then on.
- * Layer: core. Used by the member's settings and by routes. */
+/* What a route points to: "unix:/run/app.sock|http://host:port/path" or "balancer://name/path", parsed once and typed
+ * from then on. Layer: core. Used by members, balancers and routes. */
 #ifndef UDR_TARGET_H
 #define UDR_TARGET_H
 
@@ -13,7 +13,9 @@ typedef struct udr_scheme_t {
     const struct udr_protocol_t *protocol; /* how it is spoken */
 } udr_scheme_t;
 
+/* A socket's, or a balancer's: of the latter address, scheme, host and authority are its members', and NULL here. */
 typedef struct udr_target_t {
+    const char *balancer; /* its name in lower case; NULL: a socket */
     const udr_address_t *address;
     const udr_scheme_t *scheme;
     const char *host;      /* as written, lower case; an IPv6 literal with its brackets */
@@ -28,5 +30,25 @@ typedef struct udr_target_t {
  * or fragment, control characters or spaces, a '$' in the host or port, all that udr_address_parse() refuses. Returns
  * NULL and sets *target (from p), or the sentence. */
 const char *udr_target_parse(const udr_target_t **target, const char *text, const char *runtime_dir, apr_pool_t *p);
+
+/* The same where sockets may be meant by a pattern, as "unix:/run/app/?.sock|http://localhost/": the address is then
+ * one of kind UDR_ADDRESS_PATTERN, and nothing can be connected to it. */
+const char *udr_target_parse_pattern(const udr_target_t **target, const char *text, const char *runtime_dir,
+                                     apr_pool_t *p);
+
+/* The target that differs from another one by its address alone. All other parts are that one's own, which has to live
+ * as long; the rest is from p. */
+const udr_target_t *udr_target_at(const udr_target_t *target, const udr_address_t *address, apr_pool_t *p);
+
+/* text begins as a balancer's target does, with "balancer://" in any case. */
+bool udr_target_is_balancer(const char *text);
+
+/* Reads "balancer://name[/path]". Refused: a name that can't be one, a query or fragment, control characters or spaces.
+ * Returns NULL and sets *target (from p), or a sentence. */
+const char *udr_target_parse_balancer(const udr_target_t **target, const char *text, apr_pool_t *p);
+
+/* Reads the name of a balancer where one is defined: "name", "balancer://name" or, as mod_proxy, "balancer://name/".
+ * Returns NULL and sets *name (lower case, from p), or a sentence. */
+const char *udr_target_parse_balancer_name(const char **name, const char *text, apr_pool_t *p);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_timer.h"
+#include "mod_udsroute/udr_debug.h"
 
 #include <apr_errno.h>
 
@@ -57,6 +58,10 @@ static apr_status_t provide(udr_timers_t *timers)
 
 apr_status_t udr_timers_set(udr_timers_t *timers, udr_timer_t *timer, apr_time_t at)
 {
+    /* One that sets itself for now each time would keep all else waiting for good. */
+    if (at <= timers->expiring) {
+        at = timers->expiring + 1;
+    }
     if (!timer->place) {
         apr_status_t rv = provide(timers);
         if (rv != APR_SUCCESS) {
@@ -100,12 +105,14 @@ apr_time_t udr_timers_next(const udr_timers_t *timers)
 int udr_timers_expire(udr_timers_t *timers, apr_time_t now)
 {
     int expired = 0;
+    timers->expiring = now;
     while (timers->count && timers->heap[1]->at <= now) {
         udr_timer_t *timer = timers->heap[1];
         udr_timers_clear(timers, timer);
-        timer->expired(timer);
+        UDR_STEP("a timer", timer->expired(timer));
         expired++;
     }
+    timers->expiring = 0;
     return expired;
 }
 

@@ -21,9 +21,11 @@ typedef struct udr_timers_t {
     udr_timer_t **heap; /* heap[1] expires first; heap[0] is not used */
     apr_size_t count;
     apr_size_t size;
+    apr_time_t expiring; /* what udr_timers_expire() was told, while it runs; 0: it does not */
 } udr_timers_t;
 
-/* Sets or moves a timer. APR_ENOMEM: it is as it was before. */
+/* Sets or moves a timer. One that is set by `expired` for a time that has come is due a microsecond after that: with
+ * the next udr_timers_expire(). APR_ENOMEM: it is as it was before. */
 apr_status_t udr_timers_set(udr_timers_t *timers, udr_timer_t *timer, apr_time_t at);
 
 /* It will not expire. Harmless when it is not set. */
@@ -32,7 +34,8 @@ void udr_timers_clear(udr_timers_t *timers, udr_timer_t *timer);
 /* When the first expires; 0: none is set. */
 apr_time_t udr_timers_next(const udr_timers_t *timers);
 
-/* Calls `expired` of those that are due by now; they may set and clear any timer. Returns how many. */
+/* Calls `expired` of those that are due by now (over 0) when it begins; they may set and clear any timer. Returns how
+ * many. */
 int udr_timers_expire(udr_timers_t *timers, apr_time_t now);
 
 /* Frees the heap; the timers in it are unset. */

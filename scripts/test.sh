@@ -13,13 +13,13 @@ total_seconds=1800
 make_jobs=(make --silent "-j$(nproc 2>/dev/null || echo 1)")
 
 # In the order they run. Each is a function stage_NAME; its limit in seconds.
-stages=(install build format check integration distcheck asan asan-integration fuzz demo bench)
+stages=(install build format check integration soak distcheck asan asan-integration schedule fuzz demo bench)
 declare -A limit=(
-  [install]=600 [build]=300 [format]=60 [check]=300 [integration]=600 [distcheck]=420
-  [asan]=420 [asan-integration]=780 [fuzz]=180 [demo]=60 [bench]=120
+  [install]=600 [build]=300 [format]=60 [check]=300 [integration]=600 [soak]=300 [distcheck]=420
+  [asan]=420 [asan-integration]=780 [schedule]=300 [fuzz]=180 [demo]=60 [bench]=120
 )
 # Stages that count tests of their own; any other counts as one test.
-declare -A counted_by=([check]=automake [asan]=automake [integration]=pytest [asan-integration]=pytest)
+declare -A counted_by=([check]=automake [asan]=automake [integration]=pytest [asan-integration]=pytest [schedule]=pytest)
 
 stage_install() {
   scripts/install-deps.sh build test bench
@@ -37,23 +37,37 @@ stage_check() {
   "${make_jobs[@]}" check VERBOSE=1
 }
 
+# Most tests wait for something: four processes of them keep two processors busy. One file's tests stay together.
+parallel="--quiet --durations=10 -n 4 --dist loadfile"
+
 stage_integration() {
-  make integration PYTESTFLAGS="--quiet --durations=10"
+  make integration PYTESTFLAGS="$parallel"
+}
+
+# The short form: ten minutes under the sanitizers are for `make soak` (tests/soak).
+stage_soak() {
+  make soak SOAKFLAGS="--seconds 120"
 }
 
 stage_distcheck() {
   "${make_jobs[@]}" distcheck VERBOSE=1
 }
 
-# The tree may be configured in one place only, so the sanitized build is made from what would be in the tarball.
+# The tree may be configured in one place only, so the sanitized build is made from what would be in the tarball. It is a
+# debug build, too: what it asserts is tried by all integration tests.
 stage_asan() {
   "${make_jobs[@]}" distdir distdir="$sanitized_build" || return 1
   cd "$sanitized_build" || return 1
-  ./configure --quiet --enable-werror --enable-asan && "${make_jobs[@]}" && "${make_jobs[@]}" check VERBOSE=1
+  ./configure --quiet --enable-werror --enable-asan --enable-debug && "${make_jobs[@]}" && "${make_jobs[@]}" check VERBOSE=1
 }
 
 stage_asan-integration() {
-  UDR_SANITIZE=asan make -C "$sanitized_build" integration PYTESTFLAGS="--quiet --durations=10"
+  UDR_SANITIZE=asan make -C "$sanitized_build" integration PYTESTFLAGS="$parallel"
+}
+
+# The short form; ROUNDS=10000 is for hand-overs that have been touched.
+stage_schedule() {
+  UDR_SANITIZE=asan make -C "$sanitized_build" schedule ROUNDS=200 PYTESTFLAGS="$parallel"
 }
 
 # Long enough to see that the targets build, run and find nothing near the corpus.

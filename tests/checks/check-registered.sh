@@ -7,7 +7,8 @@ words=$(cat mod_udsroute/Makefile.inc backend/Makefile.inc tests/unit/Makefile.i
   tests/Makefile.inc | tr '\n\t' '  ')
 forgotten=no
 
-for file in mod_udsroute/*.[ch] backend/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/fuzz/*.sh tests/checks/*.sh; do
+for file in mod_udsroute/*.[ch] backend/*.[ch] tests/unit/*.[ch] tests/modules/*.[ch] tests/fuzz/*.[ch] tests/fuzz/*.sh \
+  tests/checks/*.sh; do
   [ -e "$file" ] || continue
   # A program made of one source need not name it: automake adds the .c itself.
   case " $words " in

@@ -11,10 +11,18 @@ _open_sandboxes = []
 
 def pytest_report_header(config):  # pylint: disable=unused-argument
     sanitizer = "with sanitizers" if udr_environment.sanitized() else "without sanitizers"
+    length = ", campaign" if udr_environment.is_campaign() else ""
     return (
-        f"httpd: {udr_environment.httpd_program()}, {udr_environment.mpm()}, {sanitizer}; "
+        f"httpd: {udr_environment.httpd_program()}, {udr_environment.mpm()}, {sanitizer}{length}; "
         f"build: {udr_environment.build_directory()}"
     )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "campaign: has a full length, too (make campaign)")
+    if udr_environment.is_campaign():
+        config.option.markexpr = config.option.markexpr or "campaign"
+        config.option.reportchars += "P"  # what those that have passed have printed, too
 
 
 def _sandbox():

@@ -36,6 +36,21 @@ UDSRoute /by-path/ unix:{socket}|http://backend.internal/inner/
 UDSRoute / unix:{socket}|http://localhost/
 """
 
+BALANCER_CONFIG = """
+<UDSBalancer app>
+    UDSMember unix:{socket}|http://localhost/
+    UDSMember unix:{socket}|ws://localhost:8080/base/
+</UDSBalancer>
+UDSRoute /app/ balancer://app/
+UDSRoute /in/ balancer://app/inner/
+UDSRouteReverse /in/ balancer://App/inner/
+UDSRouteReverse /app/ balancer://app/
+<Location /located>
+    UDSRoute balancer://app/located
+    UDSRouteReverse balancer://app/located
+</Location>
+"""
+
 
 @pytest.fixture(scope="module")
 def backend(module_sandbox):
@@ -51,6 +66,11 @@ def backend(module_sandbox):
 @pytest.fixture(scope="module")
 def httpd(module_sandbox, backend):
     return module_sandbox.httpd(CONFIG.format(socket=backend.address))
+
+
+@pytest.fixture(scope="module")
+def balancer_httpd(module_sandbox, backend):
+    return module_sandbox.httpd(BALANCER_CONFIG.format(socket=backend.address))
 
 
 def received(httpd, backend, target="/x", fields=(), **options):
@@ -300,6 +320,31 @@ def test_reverse_in_a_location(httpd):
         httpd, [["Location", "http://backend.internal/deep/next"]], "/located/x", host=f"localhost:{httpd.port}"
     )
     assert response.get("Location") == public(httpd, "/located/next")
+
+
+@pytest.mark.parametrize(
+    "value,path",
+    [
+        ("http://localhost/next", "/app/next"),
+        ("http://localhost:8080/base/next", "/app/next"),
+        ("http://localhost:8080/other", None),
+        ("http://localhost/inner/next", "/in/next"),
+        ("http://localhost:8080/base/inner/next", "/in/next"),
+        ("http://elsewhere.example/next", None),
+        ("balancer://app/next", None),
+    ],
+)
+def test_reverse_of_a_balancer(balancer_httpd, value, path):
+    """Whatever any of its members says, not only the one that was asked."""
+    for target in ("/app/x", "/in/x"):
+        location = answered(balancer_httpd, [["Location", value]], target, host=f"localhost:{balancer_httpd.port}")
+        assert location.get("Location") == (public(balancer_httpd, path) if path else value)
+
+
+def test_reverse_of_a_balancer_in_a_location(balancer_httpd):
+    response = answered(balancer_httpd, [["Location", "http://localhost:8080/base/located/next"]], "/located/x",
+                        host=f"localhost:{balancer_httpd.port}")
+    assert response.get("Location") == public(balancer_httpd, "/located/next")
 
 
 def test_fields_that_are_no_places_are_not_reversed(httpd):

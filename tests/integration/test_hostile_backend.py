@@ -8,6 +8,7 @@ import itertools
 import re
 import select
 import threading
+import time
 
 import pytest
 
@@ -453,6 +454,30 @@ def test_bytes_behind_a_complete_response(httpd, backend, method, good, body, ex
         assert_unharmed(httpd, client)
     assert backend.let_go[path].wait(10), "the connection was kept"
     httpd.log.allow(r"UDR\d{4}.*(after|behind|beyond|extra|more).*response")
+
+
+@pytest.mark.parametrize("extra", EXTRA)
+def test_bytes_behind_a_response_that_fills_a_read(sandbox, extra):
+    """On a loop, whose only event of them came with the response."""
+    first_read = (65536 - 6144) // 2  # half of what a client is given at once; FlushMaxThreshold is the default
+    head_of_it = b"HTTP/1.1 200 OK\r\nContent-Length: %5d\r\n\r\n"
+    body = b"b" * (first_read - len(head_of_it % 0))
+
+    def behave(exchange):
+        if exchange.request.target == "/filled":
+            time.sleep(0.02)  # until the loop waits for it
+            exchange.connection.sock.sendall(head_of_it % len(body) + body + extra)
+        else:
+            exchange.respond(body=exchange.request.target)
+
+    backend = sandbox.scripted("filled", behave)
+    httpd = sandbox.httpd(f"UDSPark 0\nUDSRoute / unix:{backend.address}|http://localhost/")
+    with Client(httpd.port) as client:
+        assert client.fetch("/first").text == "/first"
+        for _ in range(3):
+            response = client.fetch("/filled")
+            assert response.body == body and response.complete
+            assert client.fetch("/next").text == "/next"
 
 
 @pytest.mark.parametrize("extra", EXTRA)

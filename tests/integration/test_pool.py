@@ -114,7 +114,8 @@ def test_newest_connection_first(sandbox):
         numbered(exchange)
 
     backend = sandbox.scripted("pool", behave)
-    httpd = sandbox.httpd(route(backend), mpm=udr_environment.threaded_mpm())
+    # Without loops: each has its own newest one.
+    httpd = sandbox.httpd("UDSLoops Off\n" + route(backend), mpm=udr_environment.threaded_mpm())
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda _: fetch(httpd.port, "/together"), range(3)))
     with Client(httpd.port) as client:

@@ -15,8 +15,13 @@ import udr_wire
 class Client:
     """One connection to httpd, by TCP or TLS."""
 
-    def __init__(self, port, tls=False, timeout=30.0, host="127.0.0.1"):
-        self.sock = socket.create_connection((host, port), timeout=timeout)
+    def __init__(self, port, tls=False, timeout=30.0, host="127.0.0.1", receive_buffer=None):
+        """receive_buffer: bytes; of a client that takes little before it reads."""
+        self.sock = socket.socket()
+        self.sock.settimeout(timeout)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.connect((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             context = ssl.create_default_context()

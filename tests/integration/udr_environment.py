@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests run against: programs, modules and how the module was built.
 
-Everything comes from five environment variables, each with a default:
+Everything comes from environment variables, each with a default:
 
 UDR_BUILD     the build directory (holds mod_udsroute/.libs/ and backend/); default: the project's root
 HTTPD         the httpd program; default: what apxs says
 UDR_MPM       event, worker or prefork; default: event
+UDR_LOOPS     a value for UDSLoops; default: the module's own
 UDR_SANITIZE  asan when the module was built with --enable-asan; default: none
+UDR_CAMPAIGN  1: only tests that are marked as campaigns, at full length; default: all, at one that suits each change
 """
 import functools
 import os
@@ -100,6 +102,16 @@ def is_root():
 def loops():
     """The value for UDSLoops, or None for the module's own default."""
     return os.environ.get("UDR_LOOPS") or None
+
+
+def is_campaign():
+    """Whether the tests that are marked as campaigns run at full length."""
+    return os.environ.get("UDR_CAMPAIGN") == "1"
+
+
+def campaign(short, full):
+    """What a test does with each change, or the whole of what is promised."""
+    return full if is_campaign() else short
 
 
 def clean_environment():

@@ -12,8 +12,11 @@ LINE = re.compile(r"\[[^\]]*\] \[(?P<module>[\w-]*):(?P<level>\w+)\] \[pid (?P<p
 NUMBER = re.compile(r"\bUDR\d{4}\b")
 PROBLEM_LEVELS = frozenset(("emerg", "alert", "crit", "error", "warn"))
 # What httpd itself says at every start. AH00111: a ${NAME} in a route is to be filled in by requests (`interpolate`).
-# AH01882: Debian's mod_ssl was built with another OpenSSL than the one installed.
-HARMLESS = re.compile(r"AH00111: Config variable|AH01882: Init: this version of mod_ssl")
+# AH01882: Debian's mod_ssl was built with another OpenSSL than the one installed. AH00484: so far none of a child's
+# threads was up when the parent looked (a busy machine).
+HARMLESS = re.compile(
+    r"AH00111: Config variable|AH01882: Init: this version of mod_ssl|AH00484: server reached MaxRequestWorkers"
+)
 # "Killed" is no crash: only a test does that. (httpd announces its own SIGKILL with an error line, AH00046.)
 CRASH = re.compile(
     r"exit signal (?!Killed)|AddressSanitizer|runtime error:|LeakSanitizer|ThreadSanitizer|assertion|core dump", re.I

@@ -51,6 +51,7 @@ class Settings:
     log_level of everything, notice or more (httpd says at notice that it has started); udsroute_log_level of the module
     tls       whether to listen on a second port with mod_ssl and a certificate made for this run
     module    whether to load the module under test
+    environment  variables for httpd, beside those that a sanitizer needs
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Settings:
         module=True,
         quarantine_mb=None,
         access_log=None,
+        environment=None,
     ):
         self.config = config
         self.modules = tuple(modules)
@@ -78,6 +80,7 @@ class Settings:
         self.module = module
         self.quarantine_mb = quarantine_mb
         self.access_log = access_log
+        self.environment = dict(environment or {})
 
     def _load_modules(self):
         directory = udr_environment.apxs("LIBEXECDIR")
@@ -230,7 +233,10 @@ class Httpd:
             command,
             self.root / "logs/stderr.log",
             directory=self.root,
-            environment=udr_environment.httpd_environment(self.settings.quarantine_mb),
+            environment={
+                **udr_environment.httpd_environment(self.settings.quarantine_mb),
+                **self.settings.environment,
+            },
         )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -255,11 +261,35 @@ class Httpd:
     def _startup_output(self):
         return (self.root / "logs/stderr.log").read_text(errors="replace")
 
+    def signal(self, number):
+        """Sends the parent process a signal, and waits for nothing."""
+        self._remember_children()
+        self._server.send(number)
+
     def graceful(self):
         """A graceful restart, finished when httpd says so."""
         before = self._starts()
         self._server.send(signal.SIGUSR1)
         wait_until(lambda: self._starts() > before, f"httpd to restart\n{self.log.text()}", 30, 0.02)
+
+    def renew(self):
+        """A graceful restart, after which no old child takes a connection any more."""
+        children = set(self.children())
+        self.graceful()
+        wait_until(lambda: children.isdisjoint(self.children()), "the old children to end", 20, 0.02)
+
+    def reconfigure(self, old, new):
+        """The same with another text in its configuration."""
+        text = self.configuration.read_text()
+        assert old in text
+        self.configuration.write_text(text.replace(old, new))
+        self.renew()
+
+    def stop_gracefully(self):
+        """A graceful stop: httpd ends when the requests that are under way have ended."""
+        self._remember_children()
+        self._server.send(signal.SIGWINCH)
+        wait_until(lambda: not self.running, "httpd to end", 60, 0.02)
 
     def _wait_until_idle(self):
         """Waits until httpd has closed its clients' connections.

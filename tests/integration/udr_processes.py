@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes as the kernel shows them, waiting for something to become true, and free ports."""
+import itertools
 import os
 import pathlib
 import random
@@ -71,9 +72,22 @@ def private_bytes(pids):
     return total
 
 
+def anonymous_bytes(pid):
+    """A process's own memory, whether or not its children still have the same pages."""
+    (line,) = [line for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if "RssAnon" in line]
+    return int(line.split()[1]) * 1024
+
+
 def open_descriptors(pid):
     """How many descriptors a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def mappings(pid):
+    """How many mappings a process has, and how many bytes in those that it shares with others."""
+    lines = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+    shared = [line.split()[0].split("-") for line in lines if line.split()[1][3] == "s"]
+    return len(lines), sum(int(end, 16) - int(begin, 16) for begin, end in shared)
 
 
 def unix_sockets_under(directory):
@@ -97,10 +111,25 @@ def tcp_connections(ports):
     return count
 
 
+# Below the range from which the kernel takes ports for clients; a part for each of the processes that run tests at a time.
+FIRST_PORT, LAST_PORT, PORT_PARTS = 18000, 32000, 8
+
+
+def ports_of_this_process():
+    """Again and again, from anywhere: a port that was given out may not be bound yet, and comes last."""
+    size = (LAST_PORT - FIRST_PORT) // PORT_PARTS
+    part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_PARTS
+    ports = range(FIRST_PORT + part * size, FIRST_PORT + (part + 1) * size)
+    start = random.randrange(size)
+    return itertools.cycle([*ports[start:], *ports[:start]])
+
+
+PORTS = ports_of_this_process()
+
+
 def free_port():
-    """A TCP port of 127.0.0.1 that nobody has, below the range from which the kernel takes ports for clients."""
-    for _ in range(200):
-        port = random.randrange(18000, 32000)
+    """A TCP port of 127.0.0.1 that nobody has."""
+    for port in itertools.islice(PORTS, 200):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -4,7 +4,8 @@
 
     soak.py [--seconds 120] [--seed N] [--only KIND,…] [--loops N|Off] [--mpm event] [--keep] [--trace]
 
-UDR_BUILD, HTTPD and UDR_SANITIZE say what is tested, as with the integration tests. README.md says what is done."""
+UDR_BUILD, HTTPD and UDR_SANITIZE (asan or tsan) say what is tested, as with the integration tests. README.md says what
+is done."""
 import argparse
 import asyncio
 import logging
@@ -20,8 +21,10 @@ INTEGRATION = pathlib.Path(__file__).resolve().parents[1] / "integration"
 sys.path.insert(0, str(INTEGRATION))
 
 import udr_environment  # noqa: E402  (found by the path above)
+from udr_errorlog import CRASH  # noqa: E402
 from udr_sandbox import Sandbox  # noqa: E402
 import soak_resources  # noqa: E402
+import soak_tsan  # noqa: E402
 from soak_client import Closed, Wrong  # noqa: E402
 from soak_kinds import KINDS  # noqa: E402
 from soak_site import THREADS, Site  # noqa: E402
@@ -31,21 +34,20 @@ RESTART_INTERVAL = 20.0
 FAILURES_MAX = 200     # there is nothing to learn from more
 FAILURES_SHOWN = 40
 CONVERSATION_MAX = 150.0
-QUIET_AFTER = 45.0     # Timeout, keep-alive and lingering close are over by then
+QUIET_AFTER = 60.0     # Timeout, keep-alive and lingering close are over by then
 
 # So many of the requests on kept connections may meet a close: restarts, and httpd out of workers.
 CLOSED_SHARE_MAX = 0.02
 
 # What the error log may say: the failures that the clients and members provoke, that all workers are busy, and what
 # mod_cgid says when a restart takes its daemon away (whether one did is judged by the answer).
-ALLOWED = (r"UDR00(02|07|08|09|10|11|12): ", r"AH00(286|484): server reached MaxRequestWorkers",
+ALLOWED = (r"UDR00(02|07|08|09|10|11|12): ", r"AH00(161|286|484): server reached MaxRequestWorkers",
            r"AH(10246|02833): stderr from", r"\[cgid:error\].*End of script output before headers")
 
 
-async def rest(world, seconds):
-    until = time.monotonic() + seconds
-    while not world.is_over and time.monotonic() < until:
-        await asyncio.sleep(min(0.2, seconds))
+# What it says at a level that asks nobody to do anything, and must not say here: no tunnel has nothing to carry for as
+# long as Timeout. One that does has lost a side without a word.
+UNEXPECTED = r"UDR0020: .*tunnel closed"
 
 
 async def work(world, name, number, seed):
@@ -64,7 +66,7 @@ async def work(world, name, number, seed):
             world.fail(name, f"still at it after {CONVERSATION_MAX:.0f} s")
         except Exception as problem:  # pylint: disable=broad-except  (shown, and the run fails)
             world.fail(name, f"{type(problem).__name__}: {problem}")
-        await rest(world, kind.rest * dice.random() * 2)
+        await world.pause(kind.rest * dice.random() * 2)
 
 
 async def load(world, names, seed, seconds, restart_every):
@@ -89,6 +91,7 @@ async def load(world, names, seed, seconds, restart_every):
     for client in late:
         client.cancel()
         world.fail("client", "never came back")
+    await world.hang_up()
 
 
 def has_threads(world):
@@ -122,20 +125,30 @@ def run(world, names, options):
     after = settle(world)
     if before.children != after.children:
         world.fail("children", f"{before.children} before, {after.children} after: not the same")
-    slack = (before.private // 4) + ((64 if world.site.sanitized else 16) << 20)
+    slack = (before.private // 4) + ((64 if world.site.sanitized else 4) << 20)
     for difference in soak_resources.differences(before, after, slack):
         world.fail("resources", difference)
     world.counts["memory before, KiB"] = before.private >> 10
     world.counts["memory after, KiB"] = after.private >> 10
 
 
-def judge_counts(world, options):
+def judge_counts(world):
     """What may happen now and then, but not as a rule; where each wait holds a thread, httpd closes many to get one."""
-    if options.loops == "Off" or options.mpm != "event":
+    if not world.site.has_loops:
         return
     closed, answers = world.counts["kept connection closed"], world.counts["answers"]
     if closed > 50 + answers * CLOSED_SHARE_MAX:
         world.fail("kept connections", f"{closed} were closed under a request, of {answers}")
+
+
+def judge_races(world):
+    """What the thread sanitizer has seen, until httpd's end."""
+    for text, times in world.site.tsan.reports().items():
+        if soak_tsan.is_own(text):
+            world.fail("thread sanitizer", f"{times} times: {text}")
+        else:
+            world.count("races between others", times)
+    world.site.tsan.remove()
 
 
 def report(world, options):
@@ -144,7 +157,7 @@ def report(world, options):
     print(f"{len(world.restarts):9}  graceful restarts")
     for failure in world.failures[:FAILURES_SHOWN]:
         print(f"FAILED {failure}")
-    sanitized = ", sanitized" if world.site.sanitized else ""
+    sanitized = ", thread sanitizer" if world.site.tsan else ", sanitized" if world.site.sanitized else ""
     print(f"{len(world.failures)} failures; seed {options.seed}, {options.seconds:.0f} s, UDSLoops {options.loops}, "
           f"{options.mpm}{sanitized}")
 
@@ -173,15 +186,18 @@ def main():
     sandbox = Sandbox()
     world = None
     try:
-        world = World(Site(sandbox, options.loops, options.mpm), options.trace)
+        world = World(Site(sandbox, options.loops, options.mpm, soak_tsan.is_wanted()), options.trace)
         for pattern in ALLOWED:
             world.site.httpd.log.allow(pattern)
         run(world, names, options)
         exit_code, said = world.site.stop_backend()
         if exit_code != 0:
             world.fail("member", f"was sent what is no request: {said[:1000]}")
-        judge_counts(world, options)
-        for line in world.site.httpd.log.problems():
+        for log in sandbox.root.glob("udsbackend-*.log"):
+            if CRASH.search(log.read_text(errors="replace")):
+                world.fail("udsbackend", log.read_text(errors="replace")[:3000])
+        judge_counts(world)
+        for line in [*world.site.httpd.log.problems(), *world.site.httpd.log.find(UNEXPECTED)]:
             world.fail("error log", line.raw)
     finally:
         try:
@@ -206,6 +222,8 @@ def close(sandbox, world, options):
         if not world:
             raise
         world.fail("end", problem)
+    if world and world.site.tsan:
+        judge_races(world)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import hashlib
 import pathlib
 import random
 import signal
+import socket
 import sys
+import threading
 import time
 
 INTEGRATION = pathlib.Path(__file__).resolve().parents[1] / "integration"
@@ -131,10 +133,58 @@ def silence(exchange, token, size):  # pylint: disable=unused-argument
     exchange.close()
 
 
+# --- after 101 --------------------------------------------------------------------------------------------------------
+
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+# How much of its answer came through each tunnel that the member ended first.
+received = {}
+received_changed = threading.Condition()
+
+
+def all_bytes(exchange):
+    """What comes through a tunnel, until the client ends its side."""
+    stream = exchange.connection.stream
+    while stream.buffer or stream.fill():
+        yield stream.take(len(stream.buffer))
+
+
+def tunnel(exchange, token, size):
+    """Sends back what comes; when the client has ended its side, a farewell of so many bytes."""
+    exchange.send(SWITCHING)
+    for data in all_bytes(exchange):
+        if not exchange.send(data):
+            break
+    exchange.send(content(token, size))
+    exchange.close()
+
+
+def tunnel_member_first(exchange, token, size):
+    """Says so many bytes, ends its side, and listens."""
+    exchange.send(SWITCHING + content(token, size))
+    exchange.connection.sock.shutdown(socket.SHUT_WR)
+    data = b"".join(all_bytes(exchange))
+    if data != content(token + "-answer", len(data)):
+        exchange.connection.server.violations.append(f"{token}: other bytes through the tunnel: {data[:100]!r} …")
+    with received_changed:
+        received[token] = len(data)
+        received_changed.notify_all()
+    exchange.close()
+
+
+def tell_received(exchange, token, size):
+    """Whether so many bytes came through that tunnel, once it has ended."""
+    with received_changed:
+        received_changed.wait_for(lambda: token in received, 10)
+        count = received.pop(token, "nothing")
+    exchange.respond(body="all" if count == size else f"{count} of {size} bytes")
+
+
 ACTIONS = {
     "whole": answer_whole, "chunked": answer_chunked, "until-close": answer_until_close, "drop": answer_and_drop,
     "drops": answer_in_drops, "late": answer_late, "before-body": answer_before_body, "interim": answer_interim,
     "mirror": mirror, "reject": reject, "close": close_unanswered, "cut": cut, "garbage": garbage, "silence": silence,
+    "tunnel": tunnel, "member-first": tunnel_member_first, "received": tell_received,
 }
 
 

@@ -80,7 +80,10 @@ class Connection:
 
     def abort(self):
         """Closes with a reset, or at least without a word."""
-        self.writer.transport.abort()
+        try:
+            self.writer.transport.abort()
+        except AttributeError:
+            pass  # what asyncio makes of a TLS connection that has ended already
 
     async def send(self, data):
         try:

@@ -8,11 +8,9 @@ import dataclasses
 
 import soak_misfits
 import soak_steady
+import soak_tunnels
 import soak_uploads
 import udr_environment
-
-# Upgraded connections belong here, in a file of their own, once the module has tunnels: an echoing tunnel that outlives a
-# graceful restart, half-closed by either side, idle, aborted.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,5 +32,6 @@ KINDS = {kind.run.__name__: kind for kind in (
     Kind(soak_steady.http2, 2, 0.2, ("event", "worker")),
     Kind(soak_uploads.uploads, 2), Kind(soak_uploads.slow_uploads, 4), Kind(soak_uploads.refused_uploads, 2, 0.1),
     Kind(soak_uploads.slow_heads, 3),
+    Kind(soak_tunnels.upgraded, 8), Kind(soak_tunnels.lasting_tunnel, 3),
     Kind(soak_misfits.aborter, 6, 0.02), Kind(soak_misfits.half_closer, 2, 0.05), Kind(soak_misfits.nonsense, 1, 0.1),
-    Kind(soak_misfits.silent_caller, 3), Kind(soak_misfits.flooder, 1, 8.0))}
+    Kind(soak_misfits.silent_caller, 3), Kind(soak_misfits.flooder, 1, 8.0, ("event",)))}

@@ -112,8 +112,11 @@ def flood(port, until):
     """Pipelines requests that httpd's hooks answer, faster than it does; drops what comes. With threads of its own."""
     requests = request_bytes("GET", "/moved") * 2000
     with Client(port) as client:
-        for _ in range(3):  # on a loop from here on
-            client.fetch("/app/ux")
+        try:
+            for _ in range(3):  # on a loop from here on
+                client.fetch("/app/ux")
+        except (udr_wire.Closed, OSError):
+            return  # a graceful restart
         listener = threading.Thread(target=drop_all, args=(client.sock,), daemon=True)
         listener.start()
         try:
@@ -126,7 +129,8 @@ def flood(port, until):
 
 
 async def flooder(world, dice):
-    """A client that never stops must not keep its neighbours waiting, one of which shares its loop."""
+    """A client that never stops must not keep its neighbours waiting, one of which shares its loop. (Where each wait
+    holds a thread, others may have taken them all.)"""
     async def ask(until):
         count = 0
         async with Conversation(world) as conversation:
@@ -137,4 +141,6 @@ async def flooder(world, dice):
         return count
     until = time.monotonic() + 4
     _, *counts = await asyncio.gather(asyncio.to_thread(flood, world.port, until), *[ask(until) for _ in range(6)])
-    expect(min(counts) >= 4, f"neighbours of a flood got {counts} answers in 4 s")
+    # A busy machine is slow for all of them; a starved loop for its own.
+    is_starved = min(counts) < 4 and min(counts) * 4 < max(counts)
+    expect(not is_starved or not world.site.has_loops, f"neighbours of a flood got {counts} answers in 4 s")

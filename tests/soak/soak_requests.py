@@ -24,7 +24,7 @@ def expect_whole(response, body, status=200, head_only=False):
            f"{len(body)} bytes)", response)
 
 
-# --- single requests, to be mixed on one connection ---------------------------------------------------------------------
+# --- single requests, to be mixed on one connection -------------------------------------------------------------------
 # Each returns (method, target, fields, body, judge), with judge(response) to be called for the answer.
 
 
@@ -125,6 +125,12 @@ def missing_with_routed_page(world, dice):  # pylint: disable=unused-argument
         response, content("error-document", 333), 404)
 
 
+def fallback(world, dice):  # pylint: disable=unused-argument
+    """mod_dir finds nothing and has a member answer."""
+    return "GET", f"/fallback/{world.token('nothing')}", [], None, lambda response: expect_whole(
+        response, content("fallback", 77))
+
+
 def cgi(world, dice):
     token = world.token("cgi")
     body = dice.choice([None, content(token, 3000)])
@@ -153,7 +159,7 @@ def options(world, dice):  # pylint: disable=unused-argument
 
 QUICK = (routed_echo, routed_echo, routed_body, routed_text, static, static_range, missing, missing_with_routed_page,
          routed_missing, options)
-ANY = QUICK + (routed_error, deflated, overridden, cgi, sleeping_handler)
+ANY = QUICK + (routed_error, fallback, deflated, overridden, cgi, sleeping_handler)
 
 
 async def ask_one(conversation, world, dice, make):

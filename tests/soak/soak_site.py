@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the soak test runs against: an httpd with routed, static, CGI and Lua locations side by side; its members."""
+import os
 import pathlib
 import sys
 
 import udr_environment
 import udr_peers
 from soak_backend import SERVERS, content
+from soak_tsan import Tsan
 
 MODULES = ("alias", "dir", "status", "cgid", "lua", "deflate", "filter", "reqtimeout", "http2")
 
@@ -39,6 +41,10 @@ UDSLoops {loops}
     # Adopted connections count against ThreadsPerChild + idle workers x this factor.
     AsyncRequestWorkerFactor 100
 </IfModule>
+<IfModule !mpm_prefork_module>
+    # Tunnels that outlive several graceful restarts keep their children.
+    ServerLimit 16
+</IfModule>
 ListenBacklog 4096
 KeepAliveTimeout 5
 Timeout 20
@@ -63,8 +69,13 @@ ErrorDocument 404 /errors/404.txt
     ErrorDocument 404 /hostile/whole/error-document/333
 </Location>
 
+# A fast internal redirect from a handler of httpd's to a route.
+<Location /fallback/>
+    FallbackResource /hostile/whole/fallback/77
+</Location>
+
 UDSRoute /app/     "unix:{sockets}/udsbackend.sock|http://localhost/" ttl=2
-UDSRoute /hostile/ "unix:{sockets}/hostile.sock|http://localhost/" ttl=2 timeout=20
+UDSRoute /hostile/ "unix:{sockets}/hostile.sock|http://localhost/" ttl=2 timeout=20 upgrade=echo
 UDSRoute /unsteady/ "unix:{sockets}/unsteady.sock|http://localhost/" ttl=2 timeout=20
 UDSRoute /limited/ "unix:{sockets}/turns.sock|http://localhost/" ttl=2 max=3 smax=0 acquire=30000 timeout=20
 UDSRoute /hasty/   "unix:{sockets}/busy.sock|http://localhost/" ttl=2 max=2 smax=0 acquire=150 timeout=1
@@ -106,9 +117,15 @@ TLS_HOST = """
 class Site:
     """The servers, started in a sandbox."""
 
-    def __init__(self, sandbox, loops, mpm):
+    def __init__(self, sandbox, loops, mpm, tsan=False):
         self.sandbox = sandbox
         self.mpm = mpm
+        self.has_loops = mpm == "event" and loops != "Off"
+        self.tsan = None
+        if tsan:
+            self.tsan = Tsan(udr_environment.httpd_program())
+            os.environ["HTTPD"] = str(self.tsan.program)
+            udr_environment.httpd_program.cache_clear()
         data = sandbox.root / "data"
         data.mkdir(mode=0o755)
         (data / "data.bin").write_bytes(b"data")
@@ -142,7 +159,7 @@ class Site:
 
     @property
     def sanitized(self):
-        return udr_environment.sanitized()
+        return bool(self.tsan) or udr_environment.sanitized()
 
     def stop_backend(self):
         """Its verdict on the requests it got is its exit status."""

@@ -7,8 +7,8 @@ import tempfile
 import udr_environment
 from soak_backend import content
 from soak_client import Closed, Conversation, Wrong, request_bytes
-from soak_requests import (ANY, QUICK, ask_one, expect, expect_whole, overridden, routed_body, routed_echo, routed_error,
-                           routed_text, routed_timeout, static)
+from soak_requests import (ANY, QUICK, ask_one, expect, expect_whole, overridden, routed_body, routed_echo,
+                           routed_error, routed_text, routed_timeout, static)
 from soak_site import FILES
 
 async def short(world, dice):

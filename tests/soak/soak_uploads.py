@@ -53,10 +53,13 @@ async def slow_uploads(world, dice):
         if is_chunked:
             await connection.send(b"0\r\n\r\n")
         try:
-            expect_upload(await connection.read_response("POST"), data)
+            response = await connection.read_response("POST")
         except Closed as problem:
             connection.judge_close("instead of an answer to an upload", problem, world)
             return
+        if world.lost_by_a_restart(response):
+            return
+        expect_upload(response, data)
         world.count("answers")
         if connection.is_reusable:
             await ask_one(conversation, world, dice, routed_echo)
@@ -92,8 +95,11 @@ async def slow_heads(world, dice):
             await connection.send(data[position:position + len(data) // 4])
             await asyncio.sleep(pauses)
         try:
-            expect_whole(await connection.read_response(), content(token, 99))
+            response = await connection.read_response()
         except Closed as problem:
             connection.judge_close("instead of an answer to a slow head", problem, world)
             return
+        if world.lost_by_a_restart(response):
+            return
+        expect_whole(response, content(token, 99))
         world.count("answers")

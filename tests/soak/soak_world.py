@@ -4,6 +4,7 @@ import asyncio
 import collections
 import itertools
 import time
+import weakref
 
 from soak_client import Connection, Wrong
 
@@ -19,6 +20,7 @@ class World:
         self.is_over = False
         self.restarts = []  # time.monotonic() of each graceful restart
         self._tokens = itertools.count(1)
+        self._connections = weakref.WeakSet()
 
     @property
     def port(self):
@@ -46,9 +48,33 @@ class World:
         """Whether a graceful restart was asked for so recently."""
         return bool(self.restarts) and time.monotonic() - self.restarts[-1] < seconds
 
+    def lost_by_a_restart(self, response):
+        """Whether this is what prefork answers, with or without a module of ours, when a graceful restart's signal
+        interrupts its reading of a request."""
+        is_lost = self.site.mpm == "prefork" and response.status == 400 and self.restarted_within(10)
+        if is_lost:
+            self.count("request interrupted by a restart")
+        return is_lost
+
+    async def pause(self, seconds):
+        """Sleeps for so long, or to the end of the load."""
+        until = time.monotonic() + seconds
+        while not self.is_over and time.monotonic() < until:
+            await asyncio.sleep(min(0.2, max(0.0, until - time.monotonic())))
+
+    async def hang_up(self):
+        """Ends what is left of connections that were closed: asyncio leaves that half done when its loop ends, and
+        waits half a minute for a TLS client's last word."""
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.sleep(0.2)
+
     async def open(self, tls=False, **options):
         try:
-            return await asyncio.wait_for(Connection.open(self.tls_port if tls else self.port, tls, **options), 30)
+            port = self.tls_port if tls else self.port
+            connection = await asyncio.wait_for(Connection.open(port, tls, **options), 30)
+            self._connections.add(connection)
+            return connection
         except asyncio.TimeoutError:
             raise Wrong("no connection within 30 s") from None
         except OSError as problem:

@@ -131,6 +131,22 @@ static apr_status_t take_head(void *baton, const udr_http1_head_t *head, bool *w
     return client->answer.head;
 }
 
+static apr_status_t take_upgrade(void *baton, const udr_http1_head_t *head)
+{
+    fake_client_t *client = baton;
+    tell_number(client, "upgrade", (apr_size_t)head->status);
+    client->head = *head;
+    note_fields(&client->fields, head->fields);
+    return client->answer.upgrade;
+}
+
+static apr_status_t take_shut(void *baton)
+{
+    fake_client_t *client = baton;
+    tell(client, "shut");
+    return client->answer.shut;
+}
+
 /* The bytes stay where they are until the next push or end: only then are they looked at. */
 static apr_status_t take_data(void *baton, udr_slice_t data)
 {
@@ -184,6 +200,8 @@ const udr_client_ops_t fake_client_ops = {
     .body_invite = body_invite,
     .interim = take_interim,
     .head = take_head,
+    .upgrade = take_upgrade,
+    .shut = take_shut,
     .data = take_data,
     .push = take_push,
     .drain = take_drain,

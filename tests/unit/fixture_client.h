@@ -29,6 +29,8 @@ typedef struct fake_client_t {
         apr_status_t invite;
         apr_status_t interim;
         apr_status_t head;
+        apr_status_t upgrade;
+        apr_status_t shut;
         apr_status_t data;
         apr_status_t push;
         apr_status_t drain;

@@ -24,6 +24,7 @@ typedef struct scene_t {
     udr_exchange_t *exchange;
     apr_time_t now;          /* what the exchange is told */
     apr_size_t scratch_size; /* 0: as large as the exchange makes use of */
+    udr_pipes_t *pipes;      /* the runner's; NULL at first: none */
     int wakes;               /* how often the waiter was woken */
     int held;                /* turns that the test itself has */
 } scene_t;

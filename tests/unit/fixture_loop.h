@@ -20,6 +20,7 @@ extern atomic_int loop_rounds;
 extern atomic_int loop_timeout;       /* of the last wait, in milliseconds */
 extern atomic_int loop_interruptions; /* so many waits are interrupted by a signal first */
 extern sem_t *loop_waits;             /* posted before a wait without end; or NULL */
+extern void (*loop_has_waited)(void); /* the loop's: called once when the next wait is over; or NULL */
 
 /* Makes a loop, which does not run yet. For cmocka, as the next two. */
 int loop_make(void **state);
@@ -76,6 +77,7 @@ void end_close(const end_t *end);
 
 void end_watch(end_t *end);
 void end_unwatch(end_t *end);
+void end_watch_out(end_t *end, bool wants_out);
 
 /* On the loop's thread. */
 void end_do_watch(void *baton);

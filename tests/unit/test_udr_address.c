@@ -183,6 +183,125 @@ static void names_both_readings_of_two_slashes(void **state)
     assert_says(refusal("unix://a.sock"), "write 'unix:/a.sock' for the path /a.sock, or 'unix:a.sock' for one");
 }
 
+/* --- patterns --- */
+
+static const udr_address_t *pattern_of(const char *text)
+{
+    const udr_address_t *address = NULL;
+    const char *error = udr_address_parse_pattern(&address, text, RUNTIME_DIR, pool);
+
+    if (error) {
+        fail_msg("%s", error);
+    }
+    return address;
+}
+
+static void reads_patterns_of_sockets(void **state)
+{
+    const udr_address_t *pattern = pattern_of("unix:///run//app/./a-*.sock");
+
+    (void)state;
+    assert_int_equal(pattern->kind, UDR_ADDRESS_PATTERN);
+    assert_string_equal(pattern->name, "/run/app/a-*.sock");
+    assert_string_equal(pattern->text, "unix:/run/app/a-*.sock");
+    assert_string_equal(pattern_of("unix:a?.sock")->name, RUNTIME_DIR "/a?.sock");
+    assert_string_equal(pattern_of("unix:/?")->name, "/?");
+    /* What is none is read as ever. */
+    assert_int_equal(pattern_of("unix:/run/a.sock")->kind, UDR_ADDRESS_PATH);
+    assert_int_equal(pattern_of("unix:@a")->kind, UDR_ADDRESS_ABSTRACT);
+}
+
+static void refuses_what_is_no_pattern(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *part;
+    } rows[] = {
+        {"unix:/run/*/a.sock", "in the name of a directory: only the last part"},
+        {"unix:/run/a[12]/*.sock", "in the name of a directory"},
+        {"unix:/run/*/", "ends in a directory"},
+        {"unix:@app-*", "abstract name: no directory lists these"},
+        {"unix:/run/[ab", "has a '[' without its ']'"},
+        {"unix:/run/[]a", "has a '[' without its ']'"},
+        {"unix:/run/[!]a", "has a '[' without its ']'"},
+        {"unix:/run/[a][b", "has a '[' without its ']'"},
+        {"unix:/run/../*", "contains a '..'"},
+        {"unix:/run/*%20", "contains a '%'"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        const udr_address_t *address = NULL;
+        const char *error = udr_address_parse_pattern(&address, rows[i].text, RUNTIME_DIR, pool);
+
+        if (!error) {
+            fail_msg("'%s' is accepted", rows[i].text);
+        }
+        assert_says(error, rows[i].part);
+        assert_null(address);
+    }
+    assert_non_null(pattern_of("unix:/run/[]a]"));
+    assert_non_null(pattern_of("unix:/run/[!]]b*"));
+}
+
+static void leaves_room_for_a_name(void **state)
+{
+    const udr_address_t *address = NULL;
+
+    (void)state;
+    (void)pattern_of(apr_pstrcat(pool, "unix:/", repeat('d', 104), "/a-long-pattern-*", NULL));
+    assert_says(udr_address_parse_pattern(&address, apr_pstrcat(pool, "unix:/", repeat('d', 105), "/*", NULL),
+                                          RUNTIME_DIR, pool),
+                "has 107 bytes, and the kernel takes at most 107 for a whole path");
+}
+
+static void matches_names_as_a_shell_does(void **state)
+{
+    static const struct {
+        const char *pattern;
+        const char *name;
+        bool matches;
+    } rows[] = {
+        {"*.sock", "a.sock", true},
+        {"*.sock", ".sock", false},
+        {"*", ".a", false},
+        {".*", ".a", true},
+        {"a?.sock", "ab.sock", true},
+        {"a?.sock", "a.sock", false},
+        {"a[0-9].sock", "a7.sock", true},
+        {"a[!0-9]", "ab", true},
+        {"a[!0-9]", "a7", false},
+        {"*.sock", "A.SOCK", false},
+        {"a\\*", "a\\b", true},
+        {"a\\*", "a*", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        const udr_address_t *pattern = pattern_of(apr_pstrcat(pool, "unix:/run/app/", rows[i].pattern, NULL));
+
+        if (udr_address_matches(pattern, rows[i].name) != rows[i].matches) {
+            fail_msg("'%s' and '%s'", rows[i].pattern, rows[i].name);
+        }
+    }
+}
+
+static void makes_addresses_of_names(void **state)
+{
+    const udr_address_t *pattern = pattern_of("unix:/run/app/*");
+    const udr_address_t *address = udr_address_in_directory(pattern, "a%b.sock", pool);
+
+    (void)state;
+    assert_int_equal(address->kind, UDR_ADDRESS_PATH);
+    assert_string_equal(address->name, "/run/app/a%b.sock");
+    assert_int_equal(address->len, strlen("/run/app/a%b.sock"));
+    assert_string_equal(address->text, "unix:/run/app/a%b.sock");
+    assert_string_equal(udr_address_in_directory(pattern_of("unix:/*"), "a", pool)->name, "/a");
+    assert_non_null(udr_address_in_directory(pattern, repeat('x', 98), pool));
+    assert_null(udr_address_in_directory(pattern, repeat('x', 99), pool));
+    assert_null(udr_address_in_directory(pattern, "a\nb", pool));
+}
+
 /* --- length --- */
 
 static void takes_names_of_107_bytes_and_no_more(void **state)
@@ -304,6 +423,11 @@ int main(void)
         cmocka_unit_test(keeps_nothing_of_the_callers_memory),
         cmocka_unit_test(refuses_each_mistake_with_its_remedy),
         cmocka_unit_test(names_both_readings_of_two_slashes),
+        cmocka_unit_test(reads_patterns_of_sockets),
+        cmocka_unit_test(refuses_what_is_no_pattern),
+        cmocka_unit_test(leaves_room_for_a_name),
+        cmocka_unit_test(matches_names_as_a_shell_does),
+        cmocka_unit_test(makes_addresses_of_names),
         cmocka_unit_test(takes_names_of_107_bytes_and_no_more),
         cmocka_unit_test(measures_a_relative_path_after_resolution),
         cmocka_unit_test(measures_the_canonical_path_not_the_written_one),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_diagnosis.h"
+#include "mod_udsroute/udr_listener.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -522,6 +523,28 @@ static void tells_the_figures_of_a_full_backlog(void **state)
     close(other);
 }
 
+/* As the status asks: each has its own, in the order of the addresses. */
+static void tells_of_several_backlogs_at_once(void **state)
+{
+    const udr_address_t *addresses[] = {address_of(in_directory("a.sock")), address_of(in_directory("absent.sock")),
+                                        address_of(text("@udr-several-%d", (int)getpid())),
+                                        address_of(in_directory("a.sock"))};
+    udr_backlog_t backlogs[4];
+    int first = listen_on(addresses[0], 3);
+    int third = listen_on(addresses[2], 5);
+    int link = connect_to(addresses[0]);
+
+    (void)state;
+    udr_listener_backlogs(addresses, backlogs, 4, pool);
+    assert_true(backlogs[0].known && backlogs[0].current == 1 && backlogs[0].maximum == 3);
+    assert_false(backlogs[1].known);
+    assert_true(backlogs[2].known && backlogs[2].current == 0 && backlogs[2].maximum == 5);
+    assert_true(backlogs[3].known && backlogs[3].current == 1);
+    close(link);
+    close(first);
+    close(third);
+}
+
 /* Bound under one name, reached under another: it is the file that counts. */
 static void knows_the_listener_by_its_file(void **state)
 {
@@ -804,6 +827,7 @@ int main(void)
         test_in_directory(tells_a_socket_that_does_not_listen_yet),
         test_in_directory(explains_abstract_names),
         test_in_directory(tells_the_figures_of_a_full_backlog),
+        test_in_directory(tells_of_several_backlogs_at_once),
         test_in_directory(knows_the_listener_by_its_file),
         test_in_directory(falls_back_to_the_name_where_no_file_is_found),
         test_in_directory(tells_the_figures_of_an_abstract_name),

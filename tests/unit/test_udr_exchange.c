@@ -27,15 +27,18 @@
 
 static void has_exactly_these_edges(void **state)
 {
-    /* To: Start Turn Connect send(S) Head Relay Done Failed; a letter where the edge exists. */
+    /* To: Start(A: again) hold(W) Queue Turn Connect Send Head Relay tunnel(U) Done Failed; a letter where the edge
+     * exists. */
     static const char *const edges[UDR_EXCHANGE_STATES] = {
-        [UDR_EXCHANGE_START] = ".TCS...F",   [UDR_EXCHANGE_TURN] = "..CS...F",
-        [UDR_EXCHANGE_CONNECT] = "...S...F", [UDR_EXCHANGE_SEND] = "A...HR.F", /* Again */
-        [UDR_EXCHANGE_HEAD] = "A....R.F",    [UDR_EXCHANGE_RELAY] = "......DF",
-        [UDR_EXCHANGE_DONE] = "........",    [UDR_EXCHANGE_FAILED] = "........",
+        [UDR_EXCHANGE_START] = "AWQTCS....F",   [UDR_EXCHANGE_HOLD] = "A.QTCS....F",
+        [UDR_EXCHANGE_QUEUE] = "A..TCS....F",   [UDR_EXCHANGE_TURN] = "A...CS....F",
+        [UDR_EXCHANGE_CONNECT] = "A....S....F", [UDR_EXCHANGE_SEND] = "A.....HR..F",
+        [UDR_EXCHANGE_HEAD] = "A......RU.F",    [UDR_EXCHANGE_RELAY] = ".........DF",
+        [UDR_EXCHANGE_TUNNEL] = ".........DF",  [UDR_EXCHANGE_DONE] = "...........",
+        [UDR_EXCHANGE_FAILED] = "...........",
     };
     (void)state;
-    assert_int_equal(UDR_EXCHANGE_STATES, 8);
+    assert_int_equal(UDR_EXCHANGE_STATES, 11);
     for (int from = 0; from < UDR_EXCHANGE_STATES; from++) {
         for (int to = 0; to < UDR_EXCHANGE_STATES; to++) {
             bool has = udr_exchange_has_edge((udr_exchange_state_t)from, (udr_exchange_state_t)to);
@@ -49,7 +52,8 @@ static void has_exactly_these_edges(void **state)
 
 static void names_its_states(void **state)
 {
-    static const char *const names[] = {"start", "turn", "connect", "send", "head", "relay", "done", "failed"};
+    static const char *const names[] = {"start", "hold",  "queue",  "turn", "connect", "send",
+                                        "head",  "relay", "tunnel", "done", "failed"};
     (void)state;
     for (int i = 0; i < UDR_EXCHANGE_STATES; i++) {
         assert_string_equal(udr_exchange_state_name((udr_exchange_state_t)i), names[i]);
@@ -114,7 +118,7 @@ static void does_nothing_more_at_its_end(void **state)
     assert_false(scene_settle(scene));
     apr_time_t ended = scene->now;
     /* Whatever comes, it has ended. */
-    udr_scratch_t scratch = {NULL, 0};
+    udr_scratch_t scratch = {NULL, 0, NULL};
     assert_false(udr_exchange_run(scene->exchange, &scratch, 31, scene->now + apr_time_from_sec(3600)));
     udr_exchange_cancel(scene->exchange);
     assert_done(scene);
@@ -216,7 +220,7 @@ static void takes_the_connection_that_comes_with_a_turn(void **state)
     int fd = scene_keep_connection(scene);
     scene->member->settings.max = 1;
     assert_int_equal(udr_pool_take(scene->member->pool, &holder), APR_SUCCESS);
-    udr_connection_t *connection = udr_pool_idle(scene->member->pool, 0);
+    udr_connection_t *connection = udr_pool_idle(scene->member->pool, 0, false, scene->now);
     assert_non_null(connection);
     assert_true(scene_start(scene));
     assert_state(scene, UDR_EXCHANGE_TURN);

@@ -22,6 +22,9 @@
 
 enum { LANES = 3, WORKER = 0, LOOP = 2 };
 
+static udr_loop_t *loop; /* of lane LOOP; runs a round when the test says so */
+static int told;         /* of events, by the loop */
+
 static int new_wakes; /* of the runner that takes over */
 
 static void wake_new(udr_waiter_t *waiter)
@@ -38,58 +41,56 @@ static int set_up(void **state)
         return -1;
     }
     scene_t *scene = *state;
-    return udr_pool_create(&scene->member->pool, scene->member, LANES, scene->child) != APR_SUCCESS;
+    told = 0;
+    return udr_loop_create(&loop, scene->child) != APR_SUCCESS ||
+           udr_pool_create(&scene->member->pool, scene->member, LANES, scene->child) != APR_SUCCESS;
 }
 
 static void move_to(scene_t *scene, int lane)
 {
-    udr_exchange_move(scene->exchange, wake_new, &new_wakes, lane);
+    udr_exchange_move(scene->exchange, wake_new, NULL, &new_wakes, lane);
 }
 
-/* Takes all that a lane has to give; each with a turn, and one turn more. */
-static int take_all_idle(const scene_t *scene, int lane, udr_connection_t **found)
+static void is_told(udr_watch_t *watch, uint32_t events)
 {
-    udr_waiter_t someone = {.wake = NULL};
-    int count = 0;
-    scene->member->settings.max = 0;
-    assert_int_equal(udr_pool_take(scene->member->pool, &someone), APR_SUCCESS);
-    while ((found[count] = udr_pool_idle(scene->member->pool, lane)) != NULL) {
-        count++;
-        assert_int_equal(udr_pool_take(scene->member->pool, &someone), APR_SUCCESS);
-    }
-    return count;
+    (void)watch;
+    (void)events;
+    told++;
 }
 
-static void give_all_back(const scene_t *scene, int lane, udr_connection_t **found, int count)
+/* As the loop's runner does once it has taken over. */
+static void watch_connection(scene_t *scene)
 {
-    udr_pool_give(scene->member->pool, NULL, lane);
-    while (count > 0) {
-        udr_pool_give(scene->member->pool, found[--count], lane);
-    }
+    udr_connection_t *connection = udr_exchange_connection(scene->exchange);
+    assert_int_equal(udr_connection_watch(connection, loop, is_told), APR_SUCCESS);
+    connection->watch->baton = scene;
 }
 
-/* How many connections are idle in that lane. Where one has none, those of the common lane are for it, too: they are
- * put aside. */
-static int count_idle(const scene_t *scene, int lane)
+/* A round of it: what there is to tell is told. */
+static void run_once(void)
 {
-    udr_connection_t *common[8], *own[8];
-    int max = scene->member->settings.max;
-    int common_count = take_all_idle(scene, WORKER, common);
-    int own_count = take_all_idle(scene, lane, own);
-    give_all_back(scene, lane, own, own_count);
-    give_all_back(scene, WORKER, common, common_count);
-    scene->member->settings.max = max;
-    return lane == WORKER ? common_count : own_count;
+    told = 0;
+    udr_loop_stop(loop);
+    udr_loop_run(loop);
 }
 
-/* The member answers, and the connection is kept in that lane. */
+/* How many connections are idle in that lane. They are closed. */
+static int close_idle(const scene_t *scene, int lane)
+{
+    return udr_pool_tidy(scene->member->pool, lane, udr_clock_now() + apr_time_from_sec(3600));
+}
+
+/* The member answers, and the connection is kept in that lane: in a loop's, if that watches it. */
 static void expect_end_in_lane(scene_t *scene, int fd, int lane)
 {
+    if (lane == LOOP) {
+        watch_connection(scene);
+    }
     member_says(fd, OK_HELLO);
     assert_false(scene_settle(scene));
     assert_done(scene);
     assert_counts(scene, 1, 0);
-    assert_int_equal(count_idle(scene, lane), 1);
+    assert_int_equal(close_idle(scene, lane), 1);
     close(fd);
 }
 
@@ -110,7 +111,7 @@ static void wakes_the_new_runner_when_the_turn_comes(void **state)
     assert_state(scene, UDR_EXCHANGE_HEAD);
     int fd = member_accepts(scene);
     (void)member_reads(scene, fd);
-    expect_end_in_lane(scene, fd, WORKER); /* there is a limit: see below */
+    expect_end_in_lane(scene, fd, LOOP);
 }
 
 /* The new runner is not told what the one before has been told: it runs the exchange once to begin with. */
@@ -128,7 +129,7 @@ static void finds_the_turn_that_came_before_the_move(void **state)
     assert_counts(scene, 0, 1);
     int fd = member_accepts(scene);
     (void)member_reads(scene, fd);
-    expect_end_in_lane(scene, fd, WORKER); /* there is a limit: see below */
+    expect_end_in_lane(scene, fd, LOOP);
 }
 
 static void keeps_its_place_and_its_time_in_the_queue(void **state)
@@ -185,10 +186,12 @@ static int keep_another(scene_t *scene, int lane)
 {
     scene->plan.lane = lane;
     int fd = scene_start_and_read(scene);
+    if (lane == LOOP) {
+        watch_connection(scene);
+    }
     member_says(fd, OK_EMPTY);
     assert_false(scene_settle(scene));
     assert_done(scene);
-    assert_int_equal(count_idle(scene, lane), 1);
     return fd;
 }
 
@@ -196,20 +199,27 @@ static int keep_another(scene_t *scene, int lane)
 static void begins_in_the_lane_it_was_moved_to(void **state)
 {
     scene_t *scene = *state;
-    int loop = keep_another(scene, LOOP);
+    int in_loop = keep_another(scene, LOOP);
+    udr_waiter_t holder = {.wake = NULL};
+    assert_int_equal(udr_pool_take(scene->member->pool, &holder), APR_SUCCESS);
+    udr_connection_t *aside = udr_pool_idle(scene->member->pool, LOOP, false, scene->now);
     int worker = keep_another(scene, WORKER);
+    udr_pool_give(scene->member->pool, aside, LOOP);
+    assert_counts(scene, 2, 0);
+
     scene_begin(scene);
     move_to(scene, LOOP);
     assert_true(scene_settle(scene));
     assert_false(place_is_wanted(&scene->place));
     assert_string_equal(member_reads(scene, worker), "");
-    assert_string_equal(member_reads(scene, loop), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    member_says(loop, OK_EMPTY);
+    assert_string_equal(member_reads(scene, in_loop), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_ptr_equal(udr_exchange_connection(scene->exchange)->loop, loop);
+    member_says(in_loop, OK_EMPTY);
     assert_false(scene_settle(scene));
-    assert_int_equal(count_idle(scene, WORKER), 1);
-    assert_int_equal(count_idle(scene, LOOP), 1);
+    assert_int_equal(close_idle(scene, WORKER), 1);
+    assert_int_equal(close_idle(scene, LOOP), 1);
     close(worker);
-    close(loop);
+    close(in_loop);
 }
 
 static void takes_its_connection_along(void **state)
@@ -222,15 +232,18 @@ static void takes_its_connection_along(void **state)
     udr_connection_t *connection = udr_exchange_connection(scene->exchange);
     move_to(scene, LOOP);
     assert_ptr_equal(udr_exchange_connection(scene->exchange), connection);
+    watch_connection(scene);
     member_says(fd, OK_EMPTY);
     assert_false(scene_settle(scene));
     assert_done(scene);
-    assert_int_equal(count_idle(scene, WORKER), 0);
-    assert_int_equal(count_idle(scene, LOOP), 1);
-    /* A worker needs another one from then on. */
+    /* A worker that finds none in its own lane takes it away from there. */
+    assert_int_equal(close_idle(scene, WORKER), 0);
     assert_true(scene_start(scene));
-    assert_true(place_is_wanted(&scene->place));
-    close(fd);
+    assert_false(place_is_wanted(&scene->place));
+    assert_ptr_equal(udr_exchange_connection(scene->exchange), connection);
+    assert_null(connection->loop);
+    (void)member_reads(scene, fd);
+    expect_end_in_lane(scene, fd, WORKER);
 }
 
 static void goes_on_while_it_connects(void **state)
@@ -276,11 +289,12 @@ static void goes_on_while_it_relays(void **state)
     assert_true(scene_settle(scene));
     assert_waits(scene, UDR_EXCHANGE_RELAY, POLLIN, 0);
     move_to(scene, LOOP);
+    watch_connection(scene);
     member_says(fd, "world");
     assert_false(scene_settle(scene));
     assert_done(scene);
     assert_text(&scene->client.body, "helloworld");
-    assert_int_equal(count_idle(scene, LOOP), 1);
+    assert_int_equal(close_idle(scene, LOOP), 1);
     close(fd);
 }
 
@@ -313,13 +327,13 @@ static void tries_again_in_the_new_lane(void **state)
 static void is_not_moved_by_its_end(void **state)
 {
     scene_t *scene = *state;
-    int fd = scene_start_and_read(scene);
-    expect_end_in_lane(scene, fd, WORKER);
+    close(scene_keep_connection(scene));
     move_to(scene, LOOP);
     assert_done(scene);
     assert_counts(scene, 1, 0);
     udr_exchange_cancel(scene->exchange);
     assert_done(scene);
+    assert_int_equal(close_idle(scene, WORKER), 1);
 }
 
 /* --- the connection --- */
@@ -349,7 +363,7 @@ static void shows_its_connection_until_it_ends(void **state)
     assert_non_null(connection);
     assert_int_equal(connection->fd, udr_exchange_fd(scene->exchange));
     assert_null(connection->loop);
-    assert_false(connection->watch.is_watched);
+    assert_null(connection->watch);
     scene->client.behind = APR_EOF;
     assert_true(scene_settle(scene));
     assert_state(scene, UDR_EXCHANGE_HEAD);
@@ -365,89 +379,46 @@ static void shows_its_connection_until_it_ends(void **state)
     close(fd);
 }
 
-/* What came of a connection that a loop watches: the kernel watches an open file, so that a copy of the descriptor
- * shows whether the loop still does. */
-static int told;
-
-static void is_told(udr_watch_t *watch, uint32_t events)
-{
-    (void)watch;
-    (void)events;
-    told++;
-}
-
-static udr_loop_t *watch_connection(scene_t *scene)
-{
-    udr_loop_t *loop = NULL;
-    udr_connection_t *connection = udr_exchange_connection(scene->exchange);
-    told = 0;
-    assert_int_equal(udr_loop_create(&loop, scene->child), APR_SUCCESS);
-    connection->watch.ready = is_told;
-    connection->watch.baton = scene;
-    assert_int_equal(udr_loop_watch(loop, &connection->watch, connection->fd), APR_SUCCESS);
-    connection->loop = loop;
-    return loop;
-}
-
-/* A round of it: what there is to tell is told. */
-static void run_once(udr_loop_t *loop)
-{
-    udr_loop_stop(loop);
-    udr_loop_run(loop);
-}
-
 static void leaves_a_kept_connection_watched(void **state)
 {
+    static const int limits[] = {0, 1}; /* `max` makes no difference */
     scene_t *scene = *state;
-    int fd = scene_start_and_read(scene);
-    udr_connection_t *connection = udr_exchange_connection(scene->exchange);
-    move_to(scene, LOOP);
-    udr_loop_t *loop = watch_connection(scene);
-    member_says(fd, OK_HELLO);
-    assert_false(scene_settle(scene));
-    assert_done(scene);
-    assert_null(connection->watch.baton);
-    run_once(loop);
-    assert_int_equal(told, 1);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        scene->member->settings.max = limits[i];
+        int fd = scene_start_and_read(scene);
+        udr_connection_t *connection = udr_exchange_connection(scene->exchange);
+        move_to(scene, LOOP);
+        watch_connection(scene);
+        udr_watch_t *watch = connection->watch;
+        member_says(fd, OK_HELLO);
+        assert_false(scene_settle(scene));
+        assert_done(scene);
+        assert_null(watch->baton);
 
-    scene->plan.lane = LOOP;
-    assert_true(scene_start(scene));
-    assert_ptr_equal(udr_exchange_connection(scene->exchange), connection);
-    assert_ptr_equal(connection->loop, loop);
-    assert_true(connection->watch.is_watched);
-    (void)member_reads(scene, fd);
-    expect_end_in_lane(scene, fd, LOOP);
-    /* Closed while the loop is still there. */
-    assert_int_equal(udr_pool_tidy(scene->member->pool, LOOP, udr_clock_now()), 1);
+        scene->plan.lane = LOOP;
+        assert_true(scene_start(scene));
+        assert_ptr_equal(udr_exchange_connection(scene->exchange), connection);
+        assert_ptr_equal(connection->loop, loop);
+        assert_ptr_equal(connection->watch, watch);
+        assert_true(watch->is_watched);
+        (void)member_reads(scene, fd);
+        member_says(fd, OK_HELLO);
+        run_once();
+        assert_int_equal(told, 1);
+        assert_false(scene_settle(scene));
+        assert_int_equal(close_idle(scene, LOOP), 1);
+        scene->plan.lane = WORKER;
+        close(fd);
+    }
 }
 
-/* Where a limit holds, what one loop keeps would be missing elsewhere: it goes to the common lane, and nobody watches
- * it there. */
-static void leaves_no_kept_connection_watched_under_max(void **state)
+/* One that the loop could not watch is not for its lane, where whoever takes it relies on that. */
+static void keeps_an_unwatched_connection_for_all(void **state)
 {
     scene_t *scene = *state;
-    scene->member->settings.max = 1;
     int fd = scene_start_and_read(scene);
-    int copy = dup(udr_exchange_fd(scene->exchange));
-    udr_connection_t *connection = udr_exchange_connection(scene->exchange);
     move_to(scene, LOOP);
-    udr_loop_t *loop = watch_connection(scene);
-    member_says(fd, OK_HELLO);
-    assert_false(scene_settle(scene));
-    assert_done(scene);
-    assert_int_equal(count_idle(scene, LOOP), 0);
-    assert_int_equal(count_idle(scene, WORKER), 1);
-    assert_null(connection->loop);
-    assert_false(connection->watch.is_watched);
-    run_once(loop);
-    assert_int_equal(told, 0);
-    /* It serves whoever comes next, in whichever lane. */
-    scene->plan.lane = 1;
-    assert_true(scene_start(scene));
-    assert_ptr_equal(udr_exchange_connection(scene->exchange), connection);
-    (void)member_reads(scene, fd);
     expect_end_in_lane(scene, fd, WORKER);
-    close(copy);
 }
 
 static void cancel(scene_t *scene, int fd)
@@ -476,11 +447,12 @@ static void unwatches_a_connection_that_it_closes(void **state)
     scene_t *scene = *state;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         int fd = scene_start_and_read(scene);
+        /* The kernel watches an open file, not a descriptor: a copy shows whether the loop still does. */
         int copy = dup(udr_exchange_fd(scene->exchange));
         move_to(scene, LOOP);
-        udr_loop_t *loop = watch_connection(scene);
+        watch_connection(scene);
         ways[i](scene, fd);
-        run_once(loop);
+        run_once();
         if (told != 0) {
             fail_msg("way %zu: told %d times", i, told);
         }
@@ -495,14 +467,14 @@ static void unwatches_a_connection_before_it_tries_again(void **state)
     assert_true(scene_start(scene));
     int copy = dup(udr_exchange_fd(scene->exchange));
     move_to(scene, LOOP);
-    udr_loop_t *loop = watch_connection(scene);
+    watch_connection(scene);
     member_reads_and_closes(scene, fd);
     assert_true(scene_settle(scene));
     assert_int_equal(udr_exchange_attempts(scene->exchange), 2);
     udr_connection_t *connection = udr_exchange_connection(scene->exchange);
     assert_null(connection->loop);
-    assert_false(connection->watch.is_watched);
-    run_once(loop);
+    assert_null(connection->watch);
+    run_once();
     assert_int_equal(told, 0);
     close(copy);
 }
@@ -528,7 +500,7 @@ int main(void)
         in_scene(shows_no_connection_before_it_is_connected),
         in_scene(shows_its_connection_until_it_ends),
         in_scene(leaves_a_kept_connection_watched),
-        in_scene(leaves_no_kept_connection_watched_under_max),
+        in_scene(keeps_an_unwatched_connection_for_all),
         in_scene(unwatches_a_connection_that_it_closes),
         in_scene(unwatches_a_connection_before_it_tries_again),
     };

@@ -299,16 +299,32 @@ static void gives_the_client_no_more_at_once_than_it_may(void **state)
     }
 }
 
-/* Bytes behind the response that were not read with it are found when the connection is to be used again. */
-static void finds_bytes_behind_a_response_before_the_next_request(void **state)
+/* What the read of the response's end had no room for: a loop that has taken the event hears no more of it. */
+static void finds_bytes_behind_a_response_that_fills_a_read(void **state)
 {
     scene_t *scene = *state;
-    scene->plan.pass_limit = strlen(OK_HELLO);
+    scene->plan.pass_limit = 2 * strlen(OK_HELLO); /* of which the first read takes half */
     int fd = answer(scene, OK_HELLO "x");
     assert_done(scene);
-    assert_true(scene_start(scene));
-    assert_true(place_is_wanted(&scene->place));
+    assert_counts(scene, 0, 0);
     close(fd);
+    fd = answer(scene, OK_HELLO);
+    assert_done(scene);
+    assert_counts(scene, 1, 0);
+    close(fd);
+}
+
+/* It is told once only, with the event that the response came with. */
+static void does_not_keep_what_the_member_has_closed_behind_a_response(void **state)
+{
+    scene_t *scene = *state;
+    int fd = scene_start_and_read(scene);
+    member_says(fd, OK_HELLO);
+    close(fd);
+    assert_false(scene_run(scene, UDR_READY_MEMBER_IN | UDR_READY_MEMBER_ENDED));
+    assert_done(scene);
+    assert_text(&scene->client.body, "hello");
+    assert_counts(scene, 0, 0);
 }
 
 static void relays_a_large_body_to_a_slow_client(void **state)
@@ -518,7 +534,8 @@ int main(void)
         in_scene(keeps_a_large_head_together),
         in_scene(refuses_a_head_over_the_limits),
         in_scene(gives_the_client_no_more_at_once_than_it_may),
-        in_scene(finds_bytes_behind_a_response_before_the_next_request),
+        in_scene(finds_bytes_behind_a_response_that_fills_a_read),
+        in_scene(does_not_keep_what_the_member_has_closed_behind_a_response),
         in_scene(relays_a_large_body_to_a_slow_client),
         in_scene(passes_interim_responses_on_as_they_come),
         in_scene(times_the_final_response),

@@ -26,6 +26,22 @@
 
 enum { MEGABYTE = 1 << 20 };
 
+/* The linker puts sendmsg(2) into our hands (--wrap): the member takes nothing at all so many times. */
+static int refusals;
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    if (refusals > 0) {
+        refusals--;
+        errno = EAGAIN;
+        return -1;
+    }
+    return __real_sendmsg(fd, message, flags);
+}
+
 /* A POST with a Content-Length. */
 static void post_length(scene_t *scene, apr_uint64_t length)
 {
@@ -339,25 +355,56 @@ static void keeps_the_frames_of_chunks_around_a_full_socket(void **state)
     finish_well(scene, fd);
 }
 
-static void sends_a_head_that_is_larger_than_the_socket(void **state)
+/* The head is put together in the runner's scratch, which is somebody else's when the run is over. */
+static void keeps_a_head_that_the_member_does_not_take_at_once(void **state)
 {
     scene_t *scene = *state;
+    for (refusals = 1; refusals <= 3;) {
+        int again = refusals + 1;
+        post_length(scene, 5);
+        client_sends(&scene->client, "hello");
+        scene_begin(scene);
+        for (; refusals > 0; scene_pass_time(scene, 1)) {
+            assert_true(scene_run(scene, UDR_READY_MEMBER_OUT));
+            assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN | POLLOUT, 0);
+        }
+        assert_true(scene_settle(scene));
+        int fd = member_accepts(scene);
+        assert_got(scene, fd, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+        scene_end(scene);
+        close(fd);
+        refusals = again;
+    }
+    refusals = 0;
+}
+
+/* In the scratch, or in memory of its own where it does not fit. */
+static void sends_a_head_that_is_larger_than_the_socket(void **state)
+{
+    static const apr_size_t scratches[] = {4096, 2 * MEGABYTE};
+    scene_t *scene = *state;
     char *value = apr_pstrmemdup(scene->pool, make_bytes(scene, MEGABYTE), MEGABYTE);
-    text_t got = {NULL, 0, 0};
     apr_table_t *fields = apr_table_make(scene->pool, 1);
     apr_table_setn(fields, "X-Large", value);
-    scene->request.fields = fields;
-    post_length(scene, 5);
-    client_sends(&scene->client, "hello");
-    int fd = start(scene);
-    assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN | POLLOUT, 0);
-    read_while_full(scene, fd, &got);
     const char *expected = apr_pstrcat(scene->pool, "POST / HTTP/1.1\r\nHost: h\r\nX-Large: ", value,
                                        "\r\nContent-Length: 5\r\n\r\nhello", NULL);
-    assert_int_equal(got.len, strlen(expected));
-    assert_memory_equal(got.ptr, expected, got.len);
-    text_clear(&got);
-    finish_well(scene, fd);
+    for (size_t i = 0; i < COUNT(scratches); i++) {
+        text_t got = {NULL, 0, 0};
+        scene->scratch_size = scratches[i];
+        scene->request.fields = fields;
+        post_length(scene, 5);
+        client_sends(&scene->client, "hello");
+        assert_true(scene_start(scene));
+        int fd = member_accepts(scene);
+        assert_waits(scene, UDR_EXCHANGE_SEND, POLLIN | POLLOUT, 0);
+        read_while_full(scene, fd, &got);
+        assert_int_equal(got.len, strlen(expected));
+        assert_memory_equal(got.ptr, expected, got.len);
+        text_clear(&got);
+        assert_state(scene, UDR_EXCHANGE_HEAD);
+        scene_end(scene);
+        close(fd);
+    }
 }
 
 /* --- members that answer before they have read all --- */
@@ -653,6 +700,7 @@ int main(void)
         in_scene(sends_nothing_of_a_request_that_is_none),
         in_scene(sends_no_faster_than_the_member_reads),
         in_scene(keeps_the_frames_of_chunks_around_a_full_socket),
+        in_scene(keeps_a_head_that_the_member_does_not_take_at_once),
         in_scene(sends_a_head_that_is_larger_than_the_socket),
         in_scene(passes_on_what_the_member_said_before_it_closed),
         in_scene(sends_no_more_to_a_member_that_has_answered_and_closed),

@@ -72,6 +72,11 @@ static void leaves_end_to_end_fields_alone(void **state)
                                         "Upgrad",
                                         "",
                                         "Transfer_Encoding",
+                                        "XE",
+                                        "Upgrada",
+                                        "Keep_Alive",
+                                        "Connectiom",
+                                        "Proxy-Connectiom",
                                         "Proxy-Connection ",
                                         "Transfer-Encodings"};
     (void)state;
@@ -142,6 +147,58 @@ static void finds_a_token_in_a_list(void **state)
     }
     assert_true(udr_fields_list_has("a, te", "trailers", 1) == false);
     assert_true(udr_fields_list_has("a, tr", "trailers", 2));
+}
+
+static void finds_what_two_lists_have_in_common(void **state)
+{
+    static const struct {
+        const char *list;
+        const char *allowed;
+        const char *common; /* as the first list has it */
+    } rows[] = {
+        {"websocket", "websocket", "websocket"},
+        {"WebSocket", "websocket", "WebSocket"},
+        {"h2c, websocket", "websocket", "websocket"},
+        {"websocket,h2c", "websocket", "websocket"},
+        {"a, b, c", "c,a", "a, c"},
+        {" a ,, b\t", "a, b", "a, b"},
+        {"a, a", "a", "a, a"},
+        {"h2c", "websocket", NULL},
+        {"web", "websocket", NULL},
+        {"websockets", "websocket", NULL},
+        {"websocket/13", "websocket", NULL},
+        {"TLS/1.2, websocket", "tls/1.2", "TLS/1.2"},
+        {"", "websocket", NULL},
+        {",", "websocket", NULL},
+        {"a", "", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *common = udr_fields_list_common(rows[i].list, rows[i].allowed, pool);
+        if (!common != !rows[i].common || (common && strcmp(common, rows[i].common) != 0)) {
+            fail_msg("row %zu: '%s'", i, common ? common : "(null)");
+        }
+    }
+}
+
+static void finds_a_list_within_another(void **state)
+{
+    static const struct {
+        const char *list;
+        const char *allowed;
+        bool is_within;
+    } rows[] = {
+        {"a", "a", true},           {"A", "b, a", true},  {"a, b", "b,a", true},   {" a ,,b\t,", "a, b, c", true},
+        {"a, a", "a", true},        {"a/1", "A/1", true}, {"a, c", "a, b", false}, {"c, a", "a, b", false},
+        {"a, c, b", "a, b", false}, {"a/1", "a", false},  {"a", "a/1", false},     {"a b", "a, b", false},
+        {"", "a", false},           {" , ,", "a", false}, {"a", "", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (udr_fields_list_within(rows[i].list, rows[i].allowed) != rows[i].is_within) {
+            fail_msg("row %zu: '%s' in '%s'", i, rows[i].list, rows[i].allowed);
+        }
+    }
 }
 
 /* --- what Connection names --- */
@@ -259,6 +316,8 @@ int main(void)
         cmocka_unit_test(knows_what_frames_and_routes_a_message),
         cmocka_unit_test(looks_at_no_byte_behind_the_name),
         cmocka_unit_test(finds_a_token_in_a_list),
+        cmocka_unit_test(finds_a_list_within_another),
+        cmocka_unit_test_setup_teardown(finds_what_two_lists_have_in_common, make_pool, drop_pool),
         cmocka_unit_test_setup_teardown(drops_what_connection_names, make_pool, drop_pool),
         cmocka_unit_test(takes_tokens_and_nothing_else),
         cmocka_unit_test(takes_values_that_end_no_line),

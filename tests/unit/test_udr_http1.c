@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <apr_general.h>
+
 #define TEXT(literal)      literal, sizeof(literal) - 1
 #define COUNT(array)       (sizeof(array) / sizeof(*(array)))
 #define TRANSCRIPT_MAX     (1 << 16)
@@ -947,6 +949,71 @@ static void test_other_protocols(void **state)
     assert_null(udr_http1_other_protocol(NULL, 0));
 }
 
+/* Who passes the head on has to look for the fields that Connection names only if it names any. */
+static void test_fields_named_by_connection(void **state)
+{
+    static const struct {
+        const char *fields;
+        bool names_fields;
+    } rows[] = {
+        {"", false},
+        {"Connection: close\r\n", false},
+        {"Connection: Keep-Alive, CLOSE\r\n", false},
+        {"Connection: close\r\nConnection: keep-alive\r\n", false},
+        {"Connections: x\r\n", false},
+        {"X: Connection\r\n", false},
+        {"Connection: x\r\n", true},
+        {"Connection: close, x\r\n", true},
+        {"connection: x,close\r\n", true},
+        {"Connection: close\r\nA: b\r\nConnection: Keep-Alives\r\n", true},
+        {"Connection: clos\r\n", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        /* An interim response before it says nothing about it. */
+        for (int interim = 0; interim < 2; interim++) {
+            char text[512];
+            snprintf(text, sizeof text, "%sHTTP/1.1 200 OK\r\n%s\r\n",
+                     interim ? "HTTP/1.1 103 Early Hints\r\nConnection: x\r\n\r\n" : "", rows[i].fields);
+            udr_http1_reader_t reader;
+            udr_http1_reader_init(&reader, false, &(udr_http1_limits_t){256, 2048});
+            udr_codec_step_t step = {0, {NULL, 0}};
+            const char *rest = text;
+            for (int heads = 0; heads <= interim; heads++) {
+                udr_codec_status_t status = udr_http1_reader_feed(&reader, rest, strlen(rest), &step);
+                assert_int_equal(status, heads < interim ? UDR_CODEC_INTERIM : UDR_CODEC_HEAD);
+                rest += step.consumed;
+            }
+            if (reader.head.names_fields != rows[i].names_fields) {
+                fail_msg("row %zu, %d interim", i, interim);
+            }
+        }
+    }
+}
+
+/* RFC 9110, 5.3: several fields of one name are one list. */
+static void test_lists_of_fields(void **state)
+{
+    static const char section[] = "A: 1\r\nUpgrade: x\r\nUpgrades: no\r\nUpgrad: no\r\nupgrade:  y, z \r\nB:\r\n"
+                                  "UPGRADE:\r\n";
+    static const struct {
+        const char *name;
+        const char *list;
+    } rows[] = {{"Upgrade", "x, y, z, "}, {"a", "1"}, {"B", ""}, {"C", NULL}, {"", NULL}};
+    const udr_slice_t fields = {section, sizeof section - 1};
+    apr_pool_t *pool = NULL;
+    (void)state;
+    assert_int_equal(apr_pool_create(&pool, NULL), APR_SUCCESS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *list = udr_http1_field_list(fields, rows[i].name, pool);
+        if (!list != !rows[i].list || (list && strcmp(list, rows[i].list) != 0)) {
+            fail_msg("row %zu: '%s'", i, list ? list : "(null)");
+        }
+    }
+    assert_null(udr_http1_field_list((udr_slice_t){NULL, 0}, "A", pool));
+    apr_pool_destroy(pool);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -956,6 +1023,8 @@ int main(void)
         cmocka_unit_test(test_another_protocol_is_bad_at_once),
         cmocka_unit_test(test_every_byte),
         cmocka_unit_test(test_every_code),
+        cmocka_unit_test(test_fields_named_by_connection),
+        cmocka_unit_test(test_lists_of_fields),
         cmocka_unit_test(test_line_limit),
         cmocka_unit_test(test_chunk_line_limit),
         cmocka_unit_test(test_head_limit),
@@ -966,5 +1035,6 @@ int main(void)
         cmocka_unit_test(test_closed_after_the_last_byte),
         cmocka_unit_test(test_other_protocols),
     };
+    apr_initialize();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

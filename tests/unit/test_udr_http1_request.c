@@ -11,6 +11,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -55,25 +56,23 @@ static const char *text_of(udr_slice_t slice)
     return apr_pstrmemdup(pool, slice.ptr, slice.len);
 }
 
+/* From the heap and as large as it says it needs: a sanitizer sees what is written behind it. */
 static const char *head_of(const udr_request_t *request, bool persistent)
 {
-    udr_slice_t head = {NULL, 0};
-    assert_int_equal(udr_http1_request_head(request, persistent, &head, pool), APR_SUCCESS);
-    return text_of(head);
+    apr_size_t room = udr_http1_request_room(request);
+    assert_true(room > 0);
+    char *written = malloc(room);
+    assert_non_null(written);
+    apr_size_t len = udr_http1_request_head(request, persistent, written);
+    assert_in_range(len, 1, room);
+    const char *head = text_of((udr_slice_t){written, len});
+    free(written);
+    return head;
 }
 
 static bool is_refused(const udr_request_t *request)
 {
-    static const char untouched[] = "untouched";
-    udr_slice_t head = {untouched, 3};
-    apr_status_t rv = udr_http1_request_head(request, true, &head, pool);
-    if (rv == APR_SUCCESS) {
-        return false;
-    }
-    assert_int_equal(rv, APR_EINVAL);
-    assert_ptr_equal(head.ptr, untouched);
-    assert_int_equal(head.len, 3);
-    return true;
+    return udr_http1_request_room(request) == 0;
 }
 
 /* --- what it is --- */
@@ -144,6 +143,58 @@ static void says_what_concerns_the_connection(void **state)
     assert_string_equal(head_of(&request, true), "GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
     assert_string_equal(head_of(&request, false),
                         "GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: close, TE\r\n\r\n");
+}
+
+/* What concerns this connection is said once: beside an upgrade, nothing else. */
+static void offers_an_upgrade(void **state)
+{
+    static const struct {
+        bool accepts_trailers;
+        bool persistent;
+    } rows[] = {{false, false}, {false, true}, {true, false}, {true, true}};
+    const pair_t fields[] = {{"Upgrade", "other"},
+                             {"Connection", "Upgrade, keep-alive"},
+                             {"Sec-WebSocket-Key", "k"},
+                             {"TE", "trailers"},
+                             {NULL, NULL}};
+    udr_request_t request = request_with(fields);
+    (void)state;
+    request.upgrade = "websocket, h2c";
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        request.accepts_trailers = rows[i].accepts_trailers;
+        assert_string_equal(head_of(&request, rows[i].persistent), "GET / HTTP/1.1\r\n"
+                                                                   "Host: h\r\n"
+                                                                   "Sec-WebSocket-Key: k\r\n"
+                                                                   "Upgrade: websocket, h2c\r\n"
+                                                                   "Connection: Upgrade\r\n"
+                                                                   "\r\n");
+    }
+}
+
+/* Room is taken for the texts, for four bytes with each field, and for 256 bytes of the writer's own: no request needs
+ * more, whichever of its parts are long. */
+static void has_room_for_everything(void **state)
+{
+    static char long_text[5000];
+    memset(long_text, 'x', sizeof long_text - 1);
+    (void)state;
+    for (int i = 0; i < 16; i++) {
+        const bool is_long = (i & 1) != 0;
+        const pair_t fields[] = {{"A", ""}, {is_long ? long_text : "B", is_long ? long_text : ""}, {NULL, NULL}};
+        udr_request_t request = request_with(fields);
+        request.method = (i & 2) != 0 ? long_text : "M";
+        request.target = request.host = request.method;
+        request.body = (i & 4) != 0 ? UDR_BODY_LENGTH : UDR_BODY_CHUNKED;
+        request.length = UINT64_MAX;
+        request.expect_continue = true;
+        request.accepts_trailers = true;
+        request.upgrade = (i & 8) != 0 ? request.method : NULL;
+        const char *head = head_of(&request, false);
+        apr_size_t len = strlen(head);
+        assert_string_equal(head + len - 4, "\r\n\r\n");
+        apr_size_t texts = 3 * strlen(request.method) + strlen(fields[1].name) + strlen(fields[1].value);
+        assert_in_range(len, texts, texts + 8 + 256 + (request.upgrade ? strlen(request.upgrade) : 0));
+    }
 }
 
 static void asks_for_100_continue(void **state)
@@ -240,6 +291,8 @@ static void assert_byte_is_judged(int c, const char *part, bool good)
             request.target = texts[i];
         } else if (strcmp(part, "host") == 0) {
             request.host = texts[i];
+        } else if (strcmp(part, "upgrade") == 0) {
+            request.upgrade = texts[i];
         } else if (strcmp(part, "name") == 0) {
             fields[1].name = texts[i];
         } else {
@@ -259,6 +312,7 @@ static void judges_every_byte_in_every_part(void **state)
         assert_byte_is_judged(c, "method", is_token_byte(c));
         assert_byte_is_judged(c, "target", is_target_byte(c));
         assert_byte_is_judged(c, "host", is_value_byte(c));
+        assert_byte_is_judged(c, "upgrade", is_value_byte(c));
         assert_byte_is_judged(c, "name", is_token_byte(c));
         assert_byte_is_judged(c, "value", is_value_byte(c));
     }
@@ -371,6 +425,8 @@ int main(void)
         cmocka_unit_test(writes_the_asterisk_form),
         cmocka_unit_test(says_how_the_body_is_framed),
         cmocka_unit_test(says_what_concerns_the_connection),
+        cmocka_unit_test(offers_an_upgrade),
+        cmocka_unit_test(has_room_for_everything),
         cmocka_unit_test(asks_for_100_continue),
         cmocka_unit_test(says_everything_at_once),
         cmocka_unit_test(copies_nothing_that_it_says_itself),

@@ -172,8 +172,6 @@ static void keeps_nobody_waiting_for_one_that_posts_itself(void **state)
     (void)state;
     sem_init(&bell, 0, 0);
     end_watch(&a);
-    (void)end_take_events(&a, 1);
-    loop_story[0] = '\0';
     a.bell = &bell;
     loop_call(set_going, &a);
     loop_await(&bell);
@@ -278,8 +276,6 @@ static void lets_events_in_between_what_is_deferred_in_turn(void **state)
     (void)state;
     sem_init(&chain.bell, 0, 0);
     end_watch(&a);
-    (void)end_take_events(&a, 1);
-    loop_story[0] = '\0';
     loop_call(defer_a_chain, &chain);
     loop_await(&chain.bell);
     loop_settle();
@@ -413,12 +409,47 @@ static void fires_timers_while_events_storm_in(void **state)
     (void)state;
     sem_init(&bell, 0, 0);
     end_watch(&a);
-    (void)end_take_events(&a, 1);
     a.then = answer_until_expired;
     a.bell = &bell;
     loop_call(begin_storm, &a);
     loop_await(&bell);
     assert_true(a.seen > 1);
+    end_unwatch(&a);
+    sem_destroy(&bell);
+    end_close(&a);
+}
+
+static void set_for_now_until_told(udr_timer_t *timer)
+{
+    end_t *end = timer->baton;
+    if (end->calls == 0) {
+        udr_loop_set_timer(loop, timer, udr_loop_now(loop));
+    } else {
+        loop_note("T");
+        sem_post(end->bell);
+    }
+}
+
+static void set_for_now(void *baton)
+{
+    end_t *end = baton;
+    end->timer = (udr_timer_t){.expired = set_for_now_until_told, .baton = end};
+    udr_loop_set_timer(loop, &end->timer, udr_clock_now());
+    say(end->far, "x");
+}
+
+/* It expires once in a round: events are told between. */
+static void keeps_nobody_waiting_for_a_timer_that_sets_itself_for_now(void **state)
+{
+    end_t a = end_of_pair("A");
+    sem_t bell;
+    (void)state;
+    sem_init(&bell, 0, 0);
+    a.bell = &bell;
+    end_watch(&a);
+    loop_call(set_for_now, &a);
+    loop_await(&bell);
+    assert_string_equal(loop_story, "AT");
     end_unwatch(&a);
     sem_destroy(&bell);
     end_close(&a);
@@ -499,8 +530,6 @@ static void goes_on_after_a_signal(void **state)
     (void)state;
     sem_init(&bell, 0, 0);
     end_watch(&a);
-    (void)end_take_events(&a, 1);
-    loop_story[0] = '\0';
     udr_timer_t timer = {.expired = defer_three, .baton = &bell};
     atomic_store(&loop_interruptions, 3);
     loop_set_timer(&timer, udr_clock_now() + apr_time_from_msec(1));
@@ -531,6 +560,7 @@ int main(void)
         in_loop(fires_all_timers_in_order_and_none_early),
         in_loop(fires_no_timer_that_is_cleared),
         in_loop(fires_timers_while_events_storm_in),
+        in_loop(keeps_nobody_waiting_for_a_timer_that_sets_itself_for_now),
         in_loop(does_not_spin_when_a_timer_is_almost_due),
         in_loop(sleeps_no_longer_than_a_minute),
         in_loop(goes_on_after_a_signal),

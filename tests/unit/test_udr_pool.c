@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What a pool does for workers, all in the common lane. More lanes are in test_udr_pool_lanes.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +8,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_clock.h"
-#include "mod_udsroute/udr_pool.h"
-#include "tests/unit/fixture_socket.h"
+#include "tests/unit/fixture_pool.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -21,97 +21,6 @@
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-#define ENDS_MAX     16
-
-static apr_pool_t *pool;
-static apr_pool_t *child; /* with it goes the pool of connections */
-static place_t place;
-static udr_member_t *member;
-static udr_pool_t *connections;
-static int ends[ENDS_MAX]; /* the member's ends of the connections, in the order in which they were made */
-static int end_count;
-static char woken[16]; /* the guests' names, in the order in which they were woken */
-
-static int set_up(void **state)
-{
-    const udr_target_t *target = NULL;
-    udr_settings_t settings;
-    (void)state;
-    end_count = 0;
-    woken[0] = '\0';
-    if (apr_pool_create(&pool, NULL) != APR_SUCCESS || apr_pool_create(&child, pool) != APR_SUCCESS ||
-        !place_make(&place, pool)) {
-        return -1;
-    }
-    const char *text = apr_pstrcat(pool, "unix:", place.path, "|http://localhost/", NULL);
-    if (udr_target_parse(&target, text, "/run", pool)) {
-        return -1;
-    }
-    udr_settings_init(&settings);
-    udr_settings_resolve(&settings, apr_time_from_sec(60));
-    member = udr_member_create(target, &settings, pool);
-    place_listen(&place, ENDS_MAX);
-    return udr_pool_create(&connections, member, 1, child) != APR_SUCCESS;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    apr_pool_destroy(child);
-    while (end_count > 0) {
-        close(ends[--end_count]);
-    }
-    bool dropped = place_drop(&place);
-    apr_pool_destroy(pool);
-    return dropped ? 0 : -1;
-}
-
-static void assert_counts(int idle, int busy, int waiting)
-{
-    udr_pool_counts_t counts;
-    udr_pool_count(connections, &counts);
-    assert_int_equal(counts.idle, idle);
-    assert_int_equal(counts.busy, busy);
-    assert_int_equal(counts.waiting, waiting);
-}
-
-static void note_wake(udr_waiter_t *waiter)
-{
-    strcat(woken, waiter->baton);
-}
-
-/* Somebody who wants a turn. */
-static udr_waiter_t guest(const char *name)
-{
-    return (udr_waiter_t){.wake = note_wake, .baton = (void *)(uintptr_t)name};
-}
-
-static bool takes(udr_waiter_t *someone)
-{
-    apr_status_t rv = udr_pool_take(connections, someone);
-    assert_true(rv == APR_SUCCESS || rv == APR_EAGAIN);
-    return rv == APR_SUCCESS;
-}
-
-static void leaves(udr_waiter_t *someone)
-{
-    udr_pool_leave(connections, someone);
-}
-
-static void gives_turn(void)
-{
-    udr_pool_give(connections, NULL, 0);
-}
-
-/* A turn, and a new connection with it. */
-static udr_connection_t *take_and_connect(void)
-{
-    udr_waiter_t someone = guest("?");
-    assert_true(takes(&someone));
-    udr_connection_t *connection = place_connect(&place);
-    ends[end_count++] = place_accept(&place);
-    return connection;
-}
 
 /* So many idle connections, the last one newest. */
 static void fill_with_idle(udr_connection_t **made, int count)
@@ -134,7 +43,7 @@ static void has_nothing_at_first(void **state)
     assert_counts(0, 0, 0);
     assert_true(takes(&a));
     assert_counts(0, 1, 0);
-    assert_null(udr_pool_idle(connections, 0));
+    assert_null(find_idle(0));
     gives_turn();
     assert_counts(0, 0, 0);
 }
@@ -148,16 +57,16 @@ static void hands_out_the_newest_first(void **state)
     fill_with_idle(made, 3);
     for (int i = 2; i >= 0; i--) {
         assert_true(takes(&someone));
-        assert_ptr_equal(udr_pool_idle(connections, 0), made[i]);
+        assert_ptr_equal(find_idle(0), made[i]);
         assert_counts(i, 3 - i, 0);
         assert_in_range(made[i]->idle_since, before, udr_clock_now());
     }
-    assert_null(udr_pool_idle(connections, 0));
+    assert_null(find_idle(0));
     udr_pool_give(connections, made[0], 0);
     udr_pool_give(connections, made[2], 0);
     udr_pool_give(connections, made[1], 0);
     assert_true(takes(&someone));
-    assert_ptr_equal(udr_pool_idle(connections, 0), made[1]);
+    assert_ptr_equal(find_idle(0), made[1]);
     udr_pool_give(connections, made[1], 0);
     assert_counts(3, 0, 0);
 }
@@ -173,7 +82,7 @@ static void passes_over_stale_connections_and_closes_them(void **state)
     assert_int_equal(shutdown(ends[3], SHUT_RDWR), 0);
     assert_int_equal(write(ends[2], "x", 1), 1);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections, 0), made[1]);
+    assert_ptr_equal(find_idle(0), made[1]);
     assert_counts(1, 1, 0);
     assert_int_equal(count_descriptors(), descriptors - 2);
     udr_pool_give(connections, made[1], 0);
@@ -189,7 +98,7 @@ static void finds_all_stale(void **state)
         assert_int_equal(shutdown(ends[i], SHUT_RDWR), 0);
     }
     assert_true(takes(&a));
-    assert_null(udr_pool_idle(connections, 0));
+    assert_null(find_idle(0));
     assert_counts(0, 1, 0);
     gives_turn();
 }
@@ -204,14 +113,14 @@ static void leaves_connections_to_a_replaced_file_alone(void **state)
     place_listen(&place, ENDS_MAX);
     /* The old member still answers; but it is not the one that is meant. */
     assert_true(takes(&a));
-    assert_null(udr_pool_idle(connections, 0));
+    assert_null(find_idle(0));
     assert_counts(0, 1, 0);
     assert_int_equal(count_descriptors(), descriptors - 2);
     gives_turn();
     /* Connections to the new file are as good as any. */
     fill_with_idle(made, 1);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections, 0), made[0]);
+    assert_ptr_equal(find_idle(0), made[0]);
     udr_pool_give(connections, made[0], 0);
 }
 
@@ -221,10 +130,67 @@ static void leaves_connections_to_a_removed_file_alone(void **state)
     udr_waiter_t a = guest("A");
     (void)state;
     fill_with_idle(made, 2);
+    take_turn();
+    assert_ptr_equal(find_idle(0), made[1]);
+    udr_pool_give(connections, made[1], 0);
     unlink(place.path);
     assert_true(takes(&a));
-    assert_null(udr_pool_idle(connections, 0));
+    assert_null(find_idle(0));
     assert_counts(0, 1, 0);
+    gives_turn();
+}
+
+/* Each request would ask the file system otherwise. */
+static void looks_at_the_file_once_a_millisecond(void **state)
+{
+    udr_connection_t *made[2];
+    apr_time_t now = udr_clock_now();
+    (void)state;
+    fill_with_idle(made, 2);
+    take_turn();
+    assert_ptr_equal(udr_pool_idle(connections, 0, false, now), made[1]);
+    udr_pool_give(connections, made[1], 0);
+    place_listen(&place, ENDS_MAX);
+    take_turn();
+    assert_ptr_equal(udr_pool_idle(connections, 0, false, now + 999), made[1]);
+    udr_pool_give(connections, made[1], 0);
+    assert_counts(2, 0, 0);
+    take_turn();
+    assert_null(udr_pool_idle(connections, 0, false, now + 1000));
+    gives_turn();
+    assert_counts(0, 0, 0);
+}
+
+static void finds_the_file_that_has_come_back(void **state)
+{
+    udr_connection_t *made[1];
+    apr_time_t now = udr_clock_now();
+    (void)state;
+    fill_with_idle(made, 1);
+    unlink(place.path);
+    take_turn();
+    assert_null(udr_pool_idle(connections, 0, false, now));
+    gives_turn();
+    place_listen(&place, ENDS_MAX);
+    fill_with_idle(made, 1);
+    take_turn();
+    assert_ptr_equal(udr_pool_idle(connections, 0, false, now + 1000), made[0]);
+    udr_pool_give(connections, made[0], 0);
+}
+
+/* Threads that took the time before another looked: an earlier time than the last is no reason not to look. */
+static void looks_at_the_file_when_the_time_is_an_earlier_one(void **state)
+{
+    udr_connection_t *made[1];
+    apr_time_t now = udr_clock_now();
+    (void)state;
+    fill_with_idle(made, 1);
+    take_turn();
+    assert_ptr_equal(udr_pool_idle(connections, 0, false, now), made[0]);
+    udr_pool_give(connections, made[0], 0);
+    place_listen(&place, ENDS_MAX);
+    take_turn();
+    assert_null(udr_pool_idle(connections, 0, false, now - 1));
     gives_turn();
 }
 
@@ -240,7 +206,7 @@ static void keeps_connections_to_abstract_names(void **state)
     place_listen(&place, ENDS_MAX);
     fill_with_idle(made, 1);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections, 0), made[0]);
+    assert_ptr_equal(find_idle(0), made[0]);
     udr_pool_give(connections, made[0], 0);
 }
 
@@ -251,7 +217,8 @@ static void closes_what_is_idle_at_its_end(void **state)
     fill_with_idle(made, 3);
     int descriptors = count_descriptors();
     apr_pool_clear(child);
-    assert_int_equal(count_descriptors(), descriptors - 3);
+    /* And two of each loop. */
+    assert_int_equal(count_descriptors(), descriptors - 3 - 2 * (LANES - 1));
 }
 
 /* --- turns --- */
@@ -410,7 +377,7 @@ static void gives_the_connection_with_the_turn(void **state)
     udr_pool_give(connections, connection, 0);
     assert_counts(1, 1, 0);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections, 0), connection);
+    assert_ptr_equal(find_idle(0), connection);
     udr_pool_give(connections, connection, 0);
 }
 
@@ -453,13 +420,11 @@ static void closes_what_is_over_smax_and_ttl(void **state)
         for (int j = 0; j < left; j++) {
             udr_waiter_t someone = guest("?");
             assert_true(takes(&someone));
-            assert_ptr_equal(udr_pool_idle(connections, 0), made[count - 1 - j]);
+            assert_ptr_equal(find_idle(0), made[count - 1 - j]);
             udr_connection_close(made[count - 1 - j]);
             gives_turn();
         }
-        while (end_count > 0) {
-            close(ends[--end_count]);
-        }
+        close_ends();
     }
 }
 
@@ -486,7 +451,7 @@ static void tidies_stale_connections_away_whatever_min_says(void **state)
     assert_int_equal(udr_pool_tidy(connections, 0, udr_clock_now()), 1);
     assert_counts(2, 0, 0);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections, 0), made[2]);
+    assert_ptr_equal(find_idle(0), made[2]);
     udr_pool_give(connections, made[2], 0);
 }
 
@@ -552,7 +517,7 @@ static void use_turn(bool keep)
     if (atomic_fetch_add(&holders, 1) >= TURNS) {
         atomic_fetch_add(&violations, 1);
     }
-    udr_connection_t *connection = udr_pool_idle(connections, 0);
+    udr_connection_t *connection = udr_pool_idle(connections, 0, false, udr_clock_now());
     if (!connection && udr_connection_create(&connection) == APR_SUCCESS &&
         udr_connection_connect(connection, place.address) != APR_SUCCESS) {
         udr_connection_close(connection);
@@ -634,7 +599,7 @@ static void gives_every_thread_its_turns(void **state)
     assert_int_equal(atomic_load(&turns_had) + atomic_load(&turns_left), THREADS * ROUNDS);
 }
 
-#define in_place(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define in_place(test) cmocka_unit_test_setup_teardown(test, pool_set_up, pool_tear_down)
 
 int main(void)
 {
@@ -645,6 +610,9 @@ int main(void)
         in_place(finds_all_stale),
         in_place(leaves_connections_to_a_replaced_file_alone),
         in_place(leaves_connections_to_a_removed_file_alone),
+        in_place(looks_at_the_file_once_a_millisecond),
+        in_place(finds_the_file_that_has_come_back),
+        in_place(looks_at_the_file_when_the_time_is_an_earlier_one),
         in_place(keeps_connections_to_abstract_names),
         in_place(closes_what_is_idle_at_its_end),
         in_place(knows_no_limit_without_max),

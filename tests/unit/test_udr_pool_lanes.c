@@ -9,12 +9,9 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_clock.h"
-#include "mod_udsroute/udr_loop.h"
-#include "mod_udsroute/udr_pool.h"
-#include "tests/unit/fixture_socket.h"
+#include "tests/unit/fixture_pool.h"
 
 #include <apr_general.h>
-#include <apr_strings.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -25,72 +22,10 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-enum { LANES = 3, ENDS_MAX = 16 };
-
-static apr_pool_t *pool;
-static apr_pool_t *child; /* with it goes the pool of connections, and then the loop */
-static place_t place;
-static udr_loop_t *loop;
-static udr_member_t *member;
-static udr_pool_t *connections;
-static int ends[ENDS_MAX]; /* the member's ends of the connections, in the order in which they were made */
-static int end_count;
-static char woken[16]; /* the bells, in the order in which they were rung */
-
-static int set_up(void **state)
+static void note_wake_twice(udr_waiter_t *waiter)
 {
-    const udr_target_t *target = NULL;
-    udr_settings_t settings;
-    (void)state;
-    end_count = 0;
-    woken[0] = '\0';
-    if (apr_pool_create(&pool, NULL) != APR_SUCCESS || apr_pool_create(&child, pool) != APR_SUCCESS ||
-        !place_make(&place, pool)) {
-        return -1;
-    }
-    const char *text = apr_pstrcat(pool, "unix:", place.path, "|http://localhost/", NULL);
-    if (udr_target_parse(&target, text, "/run", pool)) {
-        return -1;
-    }
-    udr_settings_init(&settings);
-    udr_settings_resolve(&settings, apr_time_from_sec(60));
-    member = udr_member_create(target, &settings, pool);
-    place_listen(&place, ENDS_MAX);
-    /* In a child's order: its cleanup closes connections while the loop is still there. */
-    return udr_loop_create(&loop, child) != APR_SUCCESS ||
-           udr_pool_create(&connections, member, LANES, child) != APR_SUCCESS;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    apr_pool_destroy(child);
-    while (end_count > 0) {
-        close(ends[--end_count]);
-    }
-    bool dropped = place_drop(&place);
-    apr_pool_destroy(pool);
-    return dropped ? 0 : -1;
-}
-
-static void assert_counts(int idle, int busy, int waiting)
-{
-    udr_pool_counts_t counts;
-    udr_pool_count(connections, &counts);
-    assert_int_equal(counts.idle, idle);
-    assert_int_equal(counts.busy, busy);
-    assert_int_equal(counts.waiting, waiting);
-}
-
-static void ring(udr_waiter_t *waiter)
-{
-    strcat(woken, waiter->baton);
-}
-
-static void ring_twice(udr_waiter_t *waiter)
-{
-    ring(waiter);
-    ring(waiter);
+    note_wake(waiter);
+    note_wake(waiter);
 }
 
 static void *name(const char *text)
@@ -98,131 +33,82 @@ static void *name(const char *text)
     return (void *)(uintptr_t)text;
 }
 
-static udr_waiter_t guest(const char *text)
-{
-    return (udr_waiter_t){.wake = ring, .baton = name(text)};
-}
-
-static bool takes(udr_waiter_t *someone)
-{
-    apr_status_t rv = udr_pool_take(connections, someone);
-    assert_true(rv == APR_SUCCESS || rv == APR_EAGAIN);
-    return rv == APR_SUCCESS;
-}
-
-static void take_turn(void)
-{
-    udr_waiter_t someone = guest("?");
-    assert_true(takes(&someone));
-}
-
-/* A turn, and what is idle in that lane. */
-static udr_connection_t *take_idle(int lane)
-{
-    take_turn();
-    return udr_pool_idle(connections, lane);
-}
-
-static udr_connection_t *take_and_connect(void)
-{
-    take_turn();
-    udr_connection_t *connection = place_connect(&place);
-    ends[end_count++] = place_accept(&place);
-    return connection;
-}
-
-/* A new idle connection in the lane, made while others are in use. */
-static udr_connection_t *add_idle(int lane)
-{
-    udr_connection_t *connection = take_and_connect();
-    udr_pool_give(connections, connection, lane);
-    return connection;
-}
-
 /* --- idle connections --- */
 
-static void keeps_the_lanes_apart(void **state)
+static void takes_from_its_own_lane_first(void **state)
 {
+    static const struct {
+        const char *idle_in;
+        int lane; /* of who looks for one */
+        int from;
+    } rows[] = {{"012", 0, 0}, {"012", 1, 1}, {"012", 2, 2}, {"01", 2, 0}, {"02", 1, 0}, {"12", 0, 1}, {"1", 0, 1},
+                {"1", 2, 1},   {"2", 0, 2},   {"2", 1, 2},   {"0", 1, 0},  {"0", 2, 0},  {"0", 0, 0}};
     (void)state;
-    udr_connection_t *one = add_idle(1);
-    assert_counts(1, 0, 0);
-    assert_null(take_idle(0));
-    assert_null(take_idle(2));
-    assert_ptr_equal(take_idle(1), one);
-    assert_null(one->next);
-    assert_counts(0, 3, 0);
-    udr_pool_give(connections, NULL, 0);
-    udr_pool_give(connections, NULL, 2);
-    udr_pool_give(connections, one, 1);
-    assert_counts(1, 0, 0);
-}
-
-static void hands_out_the_newest_of_a_lane(void **state)
-{
-    udr_connection_t *made[LANES][2];
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        for (int lane = 0; lane < LANES; lane++) {
-            made[lane][i] = add_idle(lane);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        udr_connection_t *made[LANES] = {NULL, NULL, NULL};
+        for (const char *lane = rows[i].idle_in; *lane; lane++) {
+            made[*lane - '0'] = add_idle(*lane - '0');
         }
+        udr_connection_t *found = take_idle(rows[i].lane);
+        if (!found || found != made[rows[i].from]) {
+            fail_msg("row %zu: not the one of lane %d", i, rows[i].from);
+        }
+        assert_null(found->next);
+        assert_counts((int)strlen(rows[i].idle_in) - 1, 1, 0);
+        udr_connection_close(found);
+        gives_turn();
+        for (int lane = 0; lane < LANES; lane++) {
+            (void)udr_pool_tidy(connections, lane, udr_clock_now() + apr_time_from_sec(3600));
+        }
+        close_ends();
     }
-    assert_counts(2 * LANES, 0, 0);
-    for (int lane = 0; lane < LANES; lane++) {
-        assert_ptr_equal(take_idle(lane), made[lane][1]);
-        assert_ptr_equal(take_idle(lane), made[lane][0]);
-        assert_null(take_idle(lane));
-    }
-    assert_counts(0, 3 * LANES, 0);
-    for (int lane = 0; lane < LANES; lane++) {
-        udr_pool_give(connections, made[lane][0], lane);
-        udr_pool_give(connections, made[lane][1], lane);
-        udr_pool_give(connections, NULL, lane);
-    }
-    assert_counts(2 * LANES, 0, 0);
 }
 
-/* What no loop watches, any may use: after those of its own. */
-static void hands_out_those_of_lane_0_to_all(void **state)
+/* To the last, whichever lane they are in; and each lane's newest first. */
+static void goes_through_all_lanes(void **state)
 {
+    static const int order[LANES][LANES] = {{0, 1, 2}, {1, 0, 2}, {2, 0, 1}};
     (void)state;
-    udr_connection_t *first = add_idle(0);
-    udr_connection_t *second = add_idle(0);
-    udr_connection_t *own = add_idle(1);
-    udr_connection_t *third = add_idle(0);
-    assert_ptr_equal(take_idle(1), own);
-    assert_ptr_equal(take_idle(1), third);
-    assert_ptr_equal(take_idle(2), second);
-    assert_ptr_equal(take_idle(0), first);
-    assert_null(take_idle(1));
-    assert_counts(0, 5, 0);
-    udr_pool_give(connections, own, 1);
-    udr_pool_give(connections, third, 1);
-    udr_pool_give(connections, second, 2);
-    udr_pool_give(connections, first, 0);
-    udr_pool_give(connections, NULL, 1);
-    assert_counts(4, 0, 0);
-    /* They are where they were given back to. */
-    assert_ptr_equal(take_idle(0), first);
-    assert_null(take_idle(0));
-    udr_pool_give(connections, first, 0);
-    udr_pool_give(connections, NULL, 0);
+    for (int lane = 0; lane < LANES; lane++) {
+        udr_connection_t *made[LANES][2], *found[2 * LANES];
+        for (int i = 0; i < 2 * LANES; i++) {
+            made[i % LANES][i / LANES] = add_idle(i % LANES);
+        }
+        assert_counts(2 * LANES, 0, 0);
+        for (int i = 0; i < 2 * LANES; i++) {
+            found[i] = take_idle(lane);
+            assert_ptr_equal(found[i], made[order[lane][i / 2]][1 - i % 2]);
+        }
+        assert_null(take_idle(lane));
+        assert_counts(0, 2 * LANES + 1, 0);
+        gives_turn();
+        for (int i = 0; i < 2 * LANES; i++) {
+            udr_connection_close(found[i]);
+            gives_turn();
+        }
+        close_ends();
+    }
 }
 
-/* A worker's connection goes with its exchange to a loop. */
+/* Where it is given back to, whichever lane it came from, is where it is found first. */
 static void takes_a_connection_into_another_lane(void **state)
 {
     (void)state;
     udr_connection_t *connection = add_idle(0);
     assert_ptr_equal(take_idle(0), connection);
     udr_pool_give(connections, connection, 2);
-    assert_null(take_idle(0));
+    udr_connection_t *other = add_idle(0);
     assert_ptr_equal(take_idle(2), connection);
-    udr_pool_give(connections, connection, 2);
-    udr_pool_give(connections, NULL, 0);
-    assert_counts(1, 0, 0);
+    assert_ptr_equal(take_idle(0), other);
+    udr_pool_give(connections, connection, 1);
+    udr_pool_give(connections, other, 2);
+    assert_int_equal(udr_pool_tidy(connections, 0, udr_clock_now() + apr_time_from_sec(3600)), 0);
+    assert_int_equal(udr_pool_tidy(connections, 1, udr_clock_now() + apr_time_from_sec(3600)), 1);
+    assert_int_equal(udr_pool_tidy(connections, 2, udr_clock_now() + apr_time_from_sec(3600)), 1);
 }
 
-static void closes_stale_connections_of_the_lane_alone(void **state)
+/* Those of other lanes are not looked at as long as there is a good one in its own. */
+static void closes_stale_connections_until_it_finds_a_good_one(void **state)
 {
     (void)state;
     udr_connection_t *good = add_idle(1);
@@ -236,22 +122,41 @@ static void closes_stale_connections_of_the_lane_alone(void **state)
     assert_ptr_equal(take_idle(1), good);
     assert_counts(2, 1, 0);
     assert_int_equal(count_descriptors(), descriptors - 1);
+    assert_null(take_idle(1));
+    assert_counts(0, 2, 0);
+    assert_int_equal(count_descriptors(), descriptors - 3);
+    udr_pool_give(connections, good, 1);
+    gives_turn();
+}
+
+static void finds_a_good_one_behind_stale_ones_of_other_lanes(void **state)
+{
+    (void)state;
+    udr_connection_t *good = add_idle(2);
+    (void)add_idle(2);
+    (void)add_idle(1);
+    (void)add_idle(0);
+    for (int i = 1; i < 4; i++) {
+        assert_int_equal(shutdown(ends[i], SHUT_RDWR), 0);
+    }
+    assert_ptr_equal(take_idle(1), good);
+    assert_counts(0, 1, 0);
     udr_pool_give(connections, good, 1);
 }
 
-static void leaves_connections_to_a_replaced_file_lane_by_lane(void **state)
+static void leaves_connections_to_a_replaced_file_in_all_lanes_alone(void **state)
 {
     (void)state;
-    (void)add_idle(1);
-    (void)add_idle(1);
-    (void)add_idle(2);
+    for (int lane = 0; lane < LANES; lane++) {
+        (void)add_idle(lane);
+        (void)add_idle(lane);
+    }
+    int descriptors = count_descriptors();
     place_listen(&place, ENDS_MAX);
     assert_null(take_idle(1));
-    assert_counts(1, 1, 0);
-    assert_null(take_idle(2));
-    assert_counts(0, 2, 0);
-    udr_pool_give(connections, NULL, 0);
-    udr_pool_give(connections, NULL, 0);
+    assert_counts(0, 1, 0);
+    assert_int_equal(count_descriptors(), descriptors - 2 * LANES);
+    gives_turn();
 }
 
 static void closes_the_idle_ones_of_all_lanes_at_its_end(void **state)
@@ -264,8 +169,8 @@ static void closes_the_idle_ones_of_all_lanes_at_its_end(void **state)
     }
     assert_int_equal(count_descriptors(), descriptors + 4 * LANES);
     apr_pool_clear(child);
-    /* And the two of the loop. */
-    assert_int_equal(count_descriptors(), descriptors + 2 * LANES - 2);
+    /* And two of each loop. */
+    assert_int_equal(count_descriptors(), descriptors + 2 * LANES - 2 * (LANES - 1));
 }
 
 /* --- turns --- */
@@ -287,9 +192,9 @@ static void shares_the_turns_of_all_lanes(void **state)
     assert_string_equal(woken, "AB");
     assert_counts(2, 2, 0);
     assert_true(takes(&a));
-    assert_ptr_equal(udr_pool_idle(connections, 0), two);
+    assert_ptr_equal(find_idle(0), two);
     assert_true(takes(&b));
-    assert_ptr_equal(udr_pool_idle(connections, 2), one);
+    assert_ptr_equal(find_idle(2), one);
     udr_pool_give(connections, one, 1);
     udr_pool_give(connections, two, 1);
     assert_counts(2, 0, 0);
@@ -340,7 +245,7 @@ static void wakes_the_new_one_at_the_same_place_in_the_queue(void **state)
     assert_false(takes(&a));
     assert_false(takes(&b));
     assert_false(takes(&c));
-    udr_pool_readdress(connections, &b, ring_twice, name("N"));
+    udr_pool_readdress(connections, &b, note_wake_twice, name("N"));
     assert_counts(0, 1, 3);
     assert_string_equal(woken, "");
     udr_pool_give(connections, NULL, 0);
@@ -366,7 +271,7 @@ static void wakes_nobody_again_whose_turn_has_come(void **state)
     take_turn();
     assert_false(takes(&a));
     udr_pool_give(connections, NULL, 0);
-    udr_pool_readdress(connections, &a, ring, name("N"));
+    udr_pool_readdress(connections, &a, note_wake, name("N"));
     assert_string_equal(woken, "A");
     assert_counts(0, 1, 0);
     assert_true(takes(&a));
@@ -379,7 +284,7 @@ static void wakes_the_new_one_who_queues_later(void **state)
     udr_waiter_t a = guest("A");
     (void)state;
     member->settings.max = 1;
-    udr_pool_readdress(connections, &a, ring, name("N"));
+    udr_pool_readdress(connections, &a, note_wake, name("N"));
     assert_counts(0, 0, 0);
     take_turn();
     assert_false(takes(&a));
@@ -397,7 +302,7 @@ static void lets_leave_who_has_been_readdressed(void **state)
     take_turn();
     assert_false(takes(&a));
     assert_false(takes(&b));
-    udr_pool_readdress(connections, &a, ring, name("N"));
+    udr_pool_readdress(connections, &a, note_wake, name("N"));
     udr_pool_readdress(connections, &b, NULL, NULL);
     udr_pool_leave(connections, &a);
     assert_counts(0, 1, 1);
@@ -486,38 +391,41 @@ static void loses_no_turn_between_the_old_and_the_new(void **state)
     sem_destroy(&may_give);
 }
 
-/* --- connections that the loop watches --- */
+/* --- connections that a loop watches --- */
 
-static int told; /* how often an event was told, of any connection */
+static int told;     /* how often an event was told, of any connection */
+static int disowned; /* how often of one that nobody uses */
 
 static void is_told(udr_watch_t *watch, uint32_t events)
 {
-    (void)watch;
     (void)events;
     told++;
-}
-
-static void watch(udr_connection_t *connection)
-{
-    connection->watch.ready = is_told;
-    assert_int_equal(udr_loop_watch(loop, &connection->watch, connection->fd), APR_SUCCESS);
-    connection->loop = loop;
+    disowned += watch->baton == NULL;
 }
 
 static udr_connection_t *add_watched(int lane)
 {
     udr_connection_t *connection = take_and_connect();
-    watch(connection);
+    assert_int_equal(udr_connection_watch(connection, loops[lane], is_told), APR_SUCCESS);
     udr_pool_give(connections, connection, lane);
     return connection;
 }
 
-/* The loop ends after the round in which it is asked; what is ready by then is told before. */
-static void run_loop(void)
+/* A round of each: what is ready by then is told. */
+static void run_loops(void)
 {
     told = 0;
-    udr_loop_stop(loop);
-    udr_loop_run(loop);
+    disowned = 0;
+    for (int lane = 1; lane < LANES; lane++) {
+        udr_loop_stop(loops[lane]);
+        udr_loop_run(loops[lane]);
+    }
+}
+
+/* The member does, on the connection that was made last. */
+static void say_something(void)
+{
+    assert_int_equal(write(ends[end_count - 1], "x", 1), 1);
 }
 
 static void keeps_a_watched_connection_watched(void **state)
@@ -525,49 +433,146 @@ static void keeps_a_watched_connection_watched(void **state)
     int user;
     (void)state;
     udr_connection_t *connection = take_and_connect();
-    watch(connection);
-    connection->watch.baton = &user;
+    assert_int_equal(udr_connection_watch(connection, loops[1], is_told), APR_SUCCESS);
+    udr_watch_t *watch = connection->watch;
+    watch->baton = &user;
     udr_pool_give(connections, connection, 1);
-    assert_null(connection->watch.baton); /* nobody uses it */
-    assert_true(connection->watch.is_watched);
+    assert_null(watch->baton); /* nobody uses it */
+    assert_true(watch->is_watched);
     assert_ptr_equal(take_idle(1), connection);
-    assert_ptr_equal(connection->loop, loop);
-    run_loop();
+    assert_ptr_equal(connection->loop, loops[1]);
+    assert_ptr_equal(connection->watch, watch);
+    say_something();
+    run_loops();
     assert_int_equal(told, 1);
     udr_pool_give(connections, connection, 1);
 }
 
-static void closes_connections_that_no_loop_watches(void **state)
+/* What has come and the loop has not heard of is the kernel's secret still: only who could not ask again asks it. */
+static void trusts_a_quiet_connection_for_what_can_be_sent_again(void **state)
 {
     (void)state;
-    udr_connection_t *connection = place_connect(&place);
-    assert_null(connection->loop);
-    assert_false(connection->watch.is_watched);
+    for (int is_heard = 0; is_heard < 2; is_heard++) {
+        udr_connection_t *connection = take_and_connect();
+        assert_int_equal(udr_connection_watch(connection, loops[1], is_told), APR_SUCCESS);
+        udr_pool_give(connections, connection, 1);
+        say_something();
+        if (is_heard) {
+            run_loops();
+            assert_int_equal(told, 1);
+        }
+        take_turn();
+        assert_ptr_equal(udr_pool_idle(connections, 1, true, udr_clock_now()), is_heard ? NULL : connection);
+        if (!is_heard) {
+            udr_pool_give(connections, connection, 1);
+            take_turn();
+            assert_null(udr_pool_idle(connections, 1, false, udr_clock_now()));
+            gives_turn();
+        }
+        gives_turn();
+    }
+}
+
+/* One that nobody watches, or another thread's loop, can have said anything. */
+static void trusts_no_connection_of_others(void **state)
+{
+    (void)state;
+    udr_connection_t *connection = add_idle(0);
+    say_something();
+    take_turn();
+    assert_null(udr_pool_idle(connections, 0, true, udr_clock_now()));
+    connection = take_and_connect();
+    assert_int_equal(udr_connection_watch(connection, loops[1], is_told), APR_SUCCESS);
+    udr_pool_give(connections, connection, 1);
+    say_something();
+    assert_null(udr_pool_idle(connections, 2, true, udr_clock_now()));
+    gives_turn();
+}
+
+/* By a worker, who has no loop, and by another loop. */
+static void takes_a_connection_away_from_its_loop(void **state)
+{
+    static const struct {
+        int from;
+        int to;
+    } rows[] = {{1, 0}, {2, 0}, {1, 2}, {2, 1}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        udr_connection_t *connection = add_watched(rows[i].from);
+        assert_ptr_equal(take_idle(rows[i].to), connection);
+        assert_null(connection->loop);
+        assert_null(connection->watch);
+        say_something();
+        run_loops();
+        if (told != 0) {
+            fail_msg("row %zu: told by the loop it was taken away from", i);
+        }
+        /* From now on it may be another's. */
+        if (rows[i].to != 0) {
+            assert_int_equal(udr_connection_watch(connection, loops[rows[i].to], is_told), APR_SUCCESS);
+            run_loops();
+            assert_int_equal(told, 1);
+        }
+        udr_connection_close(connection);
+        gives_turn();
+    }
+}
+
+static void empties_all_lanes(void **state)
+{
+    (void)state;
     int descriptors = count_descriptors();
-    udr_connection_close(connection);
-    assert_int_equal(count_descriptors(), descriptors - 1);
+    (void)add_idle(0);
+    for (int lane = 1; lane < LANES; lane++) {
+        (void)add_idle(lane);
+        (void)add_watched(lane);
+    }
+    assert_int_equal(udr_pool_close_outdated(connections), 0);
+    assert_counts(2 * LANES - 1, 0, 0);
+    assert_int_equal(udr_pool_empty(connections), 2 * LANES - 1);
+    assert_counts(0, 0, 0);
+    assert_int_equal(count_descriptors(), descriptors + 2 * LANES - 1); /* the member's ends */
+    run_loops();
+    assert_int_equal(told, 0);
 }
 
-/* The kernel watches an open file, not a descriptor: a copy shows whether the loop still does. */
-static void unwatches_what_it_closes(void **state)
+static void leaves_those_of_the_own_loop_watched(void **state)
 {
     (void)state;
-    udr_connection_t *connection = take_and_connect();
-    int copy = dup(connection->fd);
-    watch(connection);
-    udr_connection_close(connection);
-    udr_pool_give(connections, NULL, 1);
-    assert_int_equal(write(ends[0], "x", 1), 1);
-    run_loop();
-    assert_int_equal(told, 0);
-    close(copy);
+    udr_connection_t *first = add_watched(1);
+    udr_connection_t *second = add_watched(1);
+    assert_ptr_equal(take_idle(1), second);
+    assert_ptr_equal(take_idle(1), first);
+    assert_ptr_equal(first->loop, loops[1]);
+    assert_ptr_equal(second->loop, loops[1]);
+    udr_pool_give(connections, first, 1);
+    udr_pool_give(connections, second, 1);
 }
 
-/* Each of the ways in which the pool closes a watched connection. */
+static void unwatches_stale_connections_of_other_loops(void **state)
+{
+    int copies[2];
+    (void)state;
+    udr_connection_t *good = add_watched(2);
+    copies[0] = dup(add_watched(2)->fd);
+    copies[1] = dup(add_watched(1)->fd);
+    run_loops();
+    assert_int_equal(shutdown(ends[1], SHUT_RDWR), 0);
+    assert_int_equal(shutdown(ends[2], SHUT_RDWR), 0);
+    assert_ptr_equal(take_idle(0), good);
+    /* The kernel watches an open file, not a descriptor: a copy shows whether a loop still does. */
+    run_loops();
+    assert_int_equal(told, 0);
+    udr_pool_give(connections, good, 0);
+    close(copies[0]);
+    close(copies[1]);
+}
+
+/* Each of the ways in which the pool closes a watched connection of its caller's own lane. */
 static void close_by_idle(void)
 {
     assert_null(take_idle(1));
-    udr_pool_give(connections, NULL, 1);
+    gives_turn();
 }
 
 static void close_by_tidy(void)
@@ -575,7 +580,7 @@ static void close_by_tidy(void)
     assert_int_equal(udr_pool_tidy(connections, 1, udr_clock_now()), 1);
 }
 
-static void unwatches_what_the_pool_closes(void **state)
+static void unwatches_what_it_closes(void **state)
 {
     static void (*const ways[])(void) = {close_by_idle, close_by_tidy};
     (void)state;
@@ -584,13 +589,38 @@ static void unwatches_what_the_pool_closes(void **state)
         assert_int_equal(shutdown(ends[end_count - 1], SHUT_RDWR), 0);
         ways[i]();
         assert_counts(0, 0, 0);
-        udr_loop_t *other = NULL;
-        assert_int_equal(udr_loop_create(&other, child), APR_SUCCESS);
-        run_loop();
+        run_loops();
         assert_int_equal(told, 0);
-        loop = other; /* one that has been stopped does not run again */
         close(copy);
     }
+}
+
+/* As if another thread did so while the loop is busy with an event: it finds both connections stale, closes them, and
+ * one of them has an event in this round yet. */
+static void take_for_another_lane(udr_watch_t *watch, uint32_t events)
+{
+    udr_waiter_t someone = guest("?");
+    is_told(watch, events);
+    if (told == 1 && udr_pool_take(connections, &someone) == APR_SUCCESS) {
+        assert_null(find_idle(2));
+        gives_turn();
+    }
+}
+
+static void survives_an_event_of_a_connection_that_is_gone(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        add_watched(1)->watch->ready = take_for_another_lane;
+        say_something();
+    }
+    assert_counts(2, 0, 0);
+    run_loops();
+    assert_counts(0, 0, 0);
+    assert_int_equal(told, 2);
+    assert_int_equal(disowned, 2);
+    run_loops();
+    assert_int_equal(told, 0);
 }
 
 /* Two events in one round: who is told first closes the other, whose event is not told any more. */
@@ -610,17 +640,17 @@ static void is_told_nothing_of_a_connection_closed_in_this_round(void **state)
     udr_connection_t *made[] = {place_connect(&place), place_connect(&place)};
     for (int i = 0; i < 2; i++) {
         ends[end_count++] = place_accept(&place);
-        watch(made[i]);
-        made[i]->watch.ready = tell_and_close_other;
-        made[i]->watch.baton = made[1 - i];
+        assert_int_equal(udr_connection_watch(made[i], loops[1], tell_and_close_other), APR_SUCCESS);
+        made[i]->watch->baton = made[1 - i];
+        say_something();
     }
-    run_loop();
+    run_loops();
     assert_int_equal(told, 1);
-    /* The one that is left has closed the other. */
+    /* The one that is left has closed the other, which had bytes yet to read. */
     char byte;
-    int left = read(ends[0], &byte, 1) == 0 ? 1 : 0;
-    assert_int_equal(read(ends[1 - left], &byte, 1), 0);
-    assert_int_equal(read(ends[left], &byte, 1), -1);
+    int left = recv(ends[0], &byte, 1, MSG_DONTWAIT) == -1 && errno == ECONNRESET ? 1 : 0;
+    assert_int_equal(recv(ends[left], &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
     udr_connection_close(made[left]);
 }
 
@@ -628,27 +658,30 @@ static void closes_watched_connections_at_its_end(void **state)
 {
     (void)state;
     int descriptors = count_descriptors();
-    for (int lane = 0; lane < LANES; lane++) {
+    for (int lane = 1; lane < LANES; lane++) {
         (void)add_watched(lane);
+        say_something();
     }
-    run_loop();
-    assert_int_equal(told, LANES);
+    run_loops();
+    assert_int_equal(told, LANES - 1);
     apr_pool_clear(child);
-    assert_int_equal(count_descriptors(), descriptors + LANES - 2);
+    /* What is left is the member's. */
+    assert_int_equal(count_descriptors(), descriptors + (LANES - 1) - 2 * (LANES - 1));
 }
 
-#define in_place(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define in_place(test) cmocka_unit_test_setup_teardown(test, pool_set_up, pool_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in_place(keeps_the_lanes_apart),
-        in_place(hands_out_the_newest_of_a_lane),
-        in_place(hands_out_those_of_lane_0_to_all),
+        in_place(takes_from_its_own_lane_first),
+        in_place(goes_through_all_lanes),
         in_place(takes_a_connection_into_another_lane),
-        in_place(closes_stale_connections_of_the_lane_alone),
-        in_place(leaves_connections_to_a_replaced_file_lane_by_lane),
+        in_place(closes_stale_connections_until_it_finds_a_good_one),
+        in_place(finds_a_good_one_behind_stale_ones_of_other_lanes),
+        in_place(leaves_connections_to_a_replaced_file_in_all_lanes_alone),
         in_place(closes_the_idle_ones_of_all_lanes_at_its_end),
+        in_place(empties_all_lanes),
         in_place(shares_the_turns_of_all_lanes),
         in_place(tidies_one_lane),
         in_place(tidies_stale_connections_of_one_lane_away),
@@ -658,9 +691,13 @@ int main(void)
         in_place(lets_leave_who_has_been_readdressed),
         in_place(loses_no_turn_between_the_old_and_the_new),
         in_place(keeps_a_watched_connection_watched),
-        in_place(closes_connections_that_no_loop_watches),
+        in_place(trusts_a_quiet_connection_for_what_can_be_sent_again),
+        in_place(trusts_no_connection_of_others),
+        in_place(takes_a_connection_away_from_its_loop),
+        in_place(leaves_those_of_the_own_loop_watched),
+        in_place(unwatches_stale_connections_of_other_loops),
         in_place(unwatches_what_it_closes),
-        in_place(unwatches_what_the_pool_closes),
+        in_place(survives_an_event_of_a_connection_that_is_gone),
         in_place(is_told_nothing_of_a_connection_closed_in_this_round),
         in_place(closes_watched_connections_at_its_end),
     };

@@ -116,6 +116,35 @@ static void keeps_nothing_of_the_callers_memory(void **state)
     assert_string_equal(target->address->name, "/x.sock");
 }
 
+static void reads_patterns_where_they_may_be(void **state)
+{
+    const udr_target_t *target = NULL;
+
+    (void)state;
+    assert_null(udr_target_parse_pattern(&target, "unix:/run/app/*.sock|HTTP://Localhost:81/x", RUNTIME_DIR, pool));
+    assert_int_equal(target->address->kind, UDR_ADDRESS_PATTERN);
+    assert_string_equal(target->text, "unix:/run/app/*.sock|http://localhost:81/x");
+    assert_refused("unix:/run/app/*.sock|http://localhost/", "a pattern is no address");
+    assert_null(udr_target_parse_pattern(&target, "unix:/run/a.sock|http://[::1]/", RUNTIME_DIR, pool));
+    assert_int_equal(target->address->kind, UDR_ADDRESS_PATH);
+}
+
+static void differs_by_its_address_alone(void **state)
+{
+    const udr_target_t *pattern = NULL;
+
+    (void)state;
+    assert_null(udr_target_parse_pattern(&pattern, "unix:/run/app/*|http://localhost:81/x", RUNTIME_DIR, pool));
+    const udr_address_t *address = udr_address_in_directory(pattern->address, "a", pool);
+    const udr_target_t *target = udr_target_at(pattern, address, pool);
+    assert_ptr_equal(target->address, address);
+    assert_ptr_equal(target->scheme, pattern->scheme);
+    assert_ptr_equal(target->authority, pattern->authority);
+    assert_string_equal(target->path, "/x");
+    assert_string_equal(target->text, "unix:/run/app/a|http://localhost:81/x");
+    assert_string_equal(pattern->text, "unix:/run/app/*|http://localhost:81/x");
+}
+
 static void refuses_targets_without_a_bar_with_a_full_example(void **state)
 {
     (void)state;
@@ -219,17 +248,122 @@ static void refuses_query_fragment_spaces_and_control_characters(void **state)
     assert_refused("unix:/x.sock|http://h/\x7f", "contains a space or a control character");
 }
 
+/* --- balancers --- */
+
+static const udr_target_t *parse_balancer(const char *text)
+{
+    const udr_target_t *target = NULL;
+    const char *error = udr_target_parse_balancer(&target, text, pool);
+
+    if (error) {
+        fail_msg("%s", error);
+    }
+    return target;
+}
+
+static void tells_balancers_from_sockets(void **state)
+{
+    (void)state;
+    assert_true(udr_target_is_balancer("balancer://app"));
+    assert_true(udr_target_is_balancer("Balancer://"));
+    assert_false(udr_target_is_balancer("balancer:/app"));
+    assert_false(udr_target_is_balancer("unix:/x.sock|http://localhost/"));
+    assert_false(udr_target_is_balancer("unix:/x.sock|balancer://app"));
+    assert_null(parse("unix:/x.sock|http://localhost/")->balancer);
+    assert_refused("balancer://app/", "'balancer://app/' is a balancer, where a socket is due: write one, as 'unix:");
+}
+
+static void reads_the_name_and_path_of_a_balancer(void **state)
+{
+    static const char *const rows[][4] = {
+        {"balancer://app", "app", "", "balancer://app"},
+        {"balancer://app/", "app", "/", "balancer://app/"},
+        {"BALANCER://App-1.b_c~/Base/x", "app-1.b_c~", "/Base/x", "balancer://app-1.b_c~/Base/x"},
+        {"balancer://app/$1/%20", "app", "/$1/%20", "balancer://app/$1/%20"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        const udr_target_t *target = parse_balancer(rows[i][0]);
+
+        assert_string_equal(target->balancer, rows[i][1]);
+        assert_string_equal(target->path, rows[i][2]);
+        assert_string_equal(target->text, rows[i][3]);
+        assert_null(target->address);
+        assert_null(target->scheme);
+        assert_null(target->authority);
+    }
+}
+
+static void refuses_what_is_no_balancer(void **state)
+{
+    static const char *const rows[][2] = {
+        {"balancer://", "'balancer://' names no balancer: write 'balancer://app' for <UDSBalancer app>"},
+        {"balancer:///x", "names no balancer"},
+        {"balancer://a b", "'a b' is no name for a balancer: write letters, digits, '-', '.' and '_'"},
+        {"balancer://app:80/", "'app:80' is no name"},
+        {"balancer://a@b", "is no name"},
+        {"balancer://$1", "is no name"},
+        {"balancer://\xc3\xa4", "is no name"},
+        {"balancer://app?x", "is no name"},
+        {"balancer://app/?x", "contains a '?': a target has neither query nor fragment"},
+        {"balancer://app/#x", "contains a '#'"},
+        {"balancer://app/a b", "contains a space or a control character: write a space as %20"},
+        {"balancer://app/\x01", "contains a space or a control character"},
+    };
+    static const udr_target_t untouched;
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        const udr_target_t *target = &untouched;
+        const char *error = udr_target_parse_balancer(&target, rows[i][0], pool);
+
+        if (!error || !strstr(error, rows[i][1])) {
+            fail_msg("%s: %s", rows[i][0], error ? error : "accepted");
+        }
+        assert_ptr_equal(target, &untouched);
+    }
+}
+
+static void reads_the_name_where_a_balancer_is_defined(void **state)
+{
+    static const char *const good[][2] = {
+        {"app", "app"}, {"App", "app"}, {"balancer://App", "app"}, {"balancer://app/", "app"}, {"balancer", "balancer"},
+    };
+    static const char *const bad[] = {"", "balancer://", "balancer:///", "app/", "balancer://app/x", "app//", "a b",
+                                      "!"};
+    const char *name = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(good); i++) {
+        assert_null(udr_target_parse_balancer_name(&name, good[i][0], pool));
+        assert_string_equal(name, good[i][1]);
+    }
+    for (size_t i = 0; i < LENGTH(bad); i++) {
+        if (!udr_target_parse_balancer_name(&name, bad[i], pool)) {
+            fail_msg("'%s' is accepted as %s", bad[i], name);
+        }
+    }
+    assert_string_equal(name, "balancer");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_host_port_and_path),
         cmocka_unit_test(writes_the_whole_in_canonical_form),
         cmocka_unit_test(keeps_nothing_of_the_callers_memory),
+        cmocka_unit_test(reads_patterns_where_they_may_be),
+        cmocka_unit_test(differs_by_its_address_alone),
         cmocka_unit_test(refuses_targets_without_a_bar_with_a_full_example),
         cmocka_unit_test(refuses_what_the_address_refuses),
         cmocka_unit_test(refuses_a_missing_or_unknown_scheme),
         cmocka_unit_test(refuses_bad_hosts_and_ports),
         cmocka_unit_test(refuses_query_fragment_spaces_and_control_characters),
+        cmocka_unit_test(tells_balancers_from_sockets),
+        cmocka_unit_test(reads_the_name_and_path_of_a_balancer),
+        cmocka_unit_test(refuses_what_is_no_balancer),
+        cmocka_unit_test(reads_the_name_where_a_balancer_is_defined),
     };
 
     apr_initialize();

@@ -38,7 +38,7 @@ void *__wrap_realloc(void *memory, size_t size)
 static int set_up(void **state)
 {
     (void)state;
-    timers = (udr_timers_t){NULL, 0, 0};
+    timers = (udr_timers_t){NULL, 0, 0, 0};
     calls[0] = '\0';
     memory_is_out = false;
     return 0;
@@ -60,7 +60,6 @@ typedef struct owner_t {
     udr_timer_t timer;
     void (*then)(struct owner_t *owner);
     struct owner_t *other;
-    int repeats;
 } owner_t;
 
 static apr_time_t now; /* of the call to expire() */
@@ -279,33 +278,71 @@ static void may_set_itself_for_later(void **state)
     assert_string_equal(calls, "AAAAAAAAAA");
 }
 
+/* Set for a time gone by, for now, and for the first moment that is not. */
+static void set_other_for_a_time_gone_by(owner_t *owner)
+{
+    assert_int_equal(udr_timers_set(&timers, &owner->other->timer, now - 500), APR_SUCCESS);
+}
+
 static void set_other_for_now(owner_t *owner)
 {
-    if (owner->repeats-- > 0) {
-        set(owner->other, now);
+    assert_int_equal(udr_timers_set(&timers, &owner->other->timer, now), APR_SUCCESS);
+}
+
+/* What a call sets for now has to wait for the next time: one that does so again and again would never let expire()
+ * return. It keeps nobody back that was due. */
+static void is_called_the_next_time_when_set_for_now(void **state)
+{
+    static void (*const ways[])(owner_t * owner) = {set_other_for_a_time_gone_by, set_other_for_now,
+                                                    set_other_for_later};
+    (void)state;
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        owner_t a = owner_of("A"), b = owner_of("B");
+        calls[0] = '\0';
+        a.other = &a;
+        a.then = ways[i];
+        set(&a, 1000);
+        set(&b, 1500);
+        assert_int_equal(expire(2000), 2);
+        assert_string_equal(calls, "AB");
+        assert_int_equal(udr_timers_next(&timers), 2001);
+        check_heap();
+        assert_int_equal(expire(2000), 0);
+        assert_int_equal(expire(2001), 1);
+        assert_int_equal(expire(2002), 1);
+        assert_string_equal(calls, "ABAA");
+        udr_timers_clear(&timers, &a.timer);
     }
 }
 
-/* "Due by now" is whatever is due when the next one is looked for: what a call sets for now, or for a time gone by,
- * is called before expire() returns. It is for the callers to come to an end: who sets itself for now each time keeps
- * expire() for good, and who wants to let others in between sets itself for later. */
-static void is_called_at_once_when_set_for_now(void **state)
+/* Whether it was set before or not: one that is due and has not been called yet is moved as well. */
+static void is_called_the_next_time_when_moved_to_now(void **state)
 {
     owner_t a = owner_of("A"), b = owner_of("B"), c = owner_of("C");
     (void)state;
     a.then = set_other_for_now;
     a.other = &b;
-    a.repeats = 1;
     set(&a, 1000);
-    assert_int_equal(expire(2000), 2);
-    assert_string_equal(calls, "AB");
-    c.then = set_other_for_now;
-    c.other = &c;
-    c.repeats = 5;
+    set(&b, 2000);
     set(&c, 3000);
-    assert_int_equal(expire(3000), 6);
-    assert_string_equal(calls, "ABCCCCCC");
-    assert_int_equal(timers.count, 0);
+    assert_int_equal(expire(3000), 2);
+    assert_string_equal(calls, "AC");
+    assert_int_equal(expire(3001), 1);
+    assert_string_equal(calls, "ACB");
+}
+
+/* Outside of expire() any time will do. */
+static void is_called_when_set_for_a_time_gone_by(void **state)
+{
+    owner_t a = owner_of("A");
+    (void)state;
+    assert_int_equal(expire(5000), 0);
+    set(&a, 1000);
+    assert_int_equal(udr_timers_next(&timers), 1000);
+    assert_int_equal(expire(5000), 1);
+    set(&a, 5000);
+    assert_int_equal(expire(5000), 1);
+    assert_string_equal(calls, "AA");
 }
 
 /* An owner that frees itself, as a connection does whose time is up. */
@@ -461,7 +498,7 @@ static void expire_in_model(udr_timer_t *timer)
     model_remove(timer);
     if (pick(4) == 0) {
         model_insert(timer, now + 1);
-        mistakes += udr_timers_set(&timers, timer, now + 1) != APR_SUCCESS;
+        mistakes += udr_timers_set(&timers, timer, now + 1 - (apr_time_t)pick(3)) != APR_SUCCESS;
     }
 }
 
@@ -537,7 +574,9 @@ int main(void)
         with_timers(is_not_called_when_cleared_by_its_equal),
         with_timers(is_not_called_when_moved_by_one_before_it),
         with_timers(may_set_itself_for_later),
-        with_timers(is_called_at_once_when_set_for_now),
+        with_timers(is_called_the_next_time_when_set_for_now),
+        with_timers(is_called_the_next_time_when_moved_to_now),
+        with_timers(is_called_when_set_for_a_time_gone_by),
         with_timers(may_go_with_its_memory),
         with_timers(grows),
         with_timers(stays_as_it_was_without_memory),

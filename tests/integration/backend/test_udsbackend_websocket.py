@@ -26,6 +26,9 @@ def client(backend, **options):
 
 # --- a client that can do wrong ---------------------------------------------------------------------------------------
 
+keys = random.Random(6455)  # of frames, some of which are parameters of tests: the same in each process
+
+
 def frame(opcode, payload=b"", fin=True, rsv=0, mask=True, length=None):
     """The bytes of a frame; length: what it claims to have."""
     size = len(payload) if length is None else length
@@ -39,7 +42,7 @@ def frame(opcode, payload=b"", fin=True, rsv=0, mask=True, length=None):
         head += bytes([flag | 127]) + struct.pack(">Q", size)
     if not mask:
         return head + payload
-    key = os.urandom(4)
+    key = keys.randbytes(4)
     return head + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
 
 

@@ -135,10 +135,10 @@ class ScriptedServer:
         self._threads = []
         self._stopping = False
         self._inode = None
+        self._acceptor = None
         self._listen(backlog, mode)
-        self._acceptor = threading.Thread(target=self._accept_loop, daemon=True) if accepting else None
-        if self._acceptor:
-            self._acceptor.start()
+        if accepting:
+            self.start_accepting()
 
     # --- what tests look at -------------------------------------------------------------------------------------------
 
@@ -197,6 +197,11 @@ class ScriptedServer:
             os.chmod(self.address, mode)
             self._inode = os.stat(self.address).st_ino
         self.sock.listen(backlog)
+
+    def start_accepting(self):
+        """For a server that was told not to at first."""
+        self._acceptor = threading.Thread(target=self._accept_loop, daemon=True)
+        self._acceptor.start()
 
     def _accept_loop(self):
         while not self._stopping:

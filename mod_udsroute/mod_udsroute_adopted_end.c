@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of an adopted connection: a lingering close, and its memory when nobody looks at it any more. */
+#include "mod_udsroute/mod_udsroute_adopted_private.h"
+#include "mod_udsroute/mod_udsroute_filters.h"
+
+#include <apr_atomic.h>
+#include <apr_portable.h>
+#include <http_connection.h>
+#include <http_core.h>
+
+#include <poll.h>
+
+#include <sys/socket.h>
+
+/* How often to ask whether the worker that handed a connection over is through with it. */
+#define THROUGH_PAUSE apr_time_from_msec(1)
+
+/* So often a client that is being closed is read from before others have their turn. */
+#define READS_IN_A_ROW 16
+
+/* As long as httpd's own short lingering close. */
+#define LINGER apr_time_from_sec(2)
+
+void udr_adopted_shut(udr_adopted_t *a)
+{
+    apr_os_sock_t fd;
+    UDR_ASSERT(udr_loops_here() == a->home);
+    /* The loop alone closes the descriptor, so it is still the client's, whoever has the connection. */
+    if (apr_os_sock_get(&fd, ap_get_conn_socket(a->c)) == APR_SUCCESS) {
+        (void)shutdown(fd, SHUT_RDWR);
+    }
+}
+
+void udr_adopted_discard(udr_adopted_t *a)
+{
+    char bytes[4096];
+    int reads = 0;
+    apr_size_t len;
+    apr_status_t rv;
+    do {
+        len = sizeof bytes;
+        rv = apr_socket_recv(ap_get_conn_socket(a->c), bytes, &len);
+    } while (rv == APR_SUCCESS && len > 0 && ++reads < READS_IN_A_ROW);
+    if (rv == APR_SUCCESS && len > 0) {
+        udr_adopted_defer(a); /* a flood: the others have their turn first */
+        return;
+    }
+    if (!APR_STATUS_IS_EAGAIN(rv) && !APR_STATUS_IS_TIMEUP(rv)) {
+        udr_adopted_set_timer(a, 0);
+    }
+}
+
+static void vanish(udr_task_t *task)
+{
+    udr_adopted_t *a = task->baton;
+    conn_rec *c = a->c;
+    UDR_ASSERT(udr_loops_here() == a->home);
+    UDR_STEP_PART("freeing a connection");
+    c->cs->state = CONN_STATE_SUSPENDED; /* what the MPM counts it as */
+    apr_socket_close(ap_get_conn_socket(c));
+    apr_pool_destroy(c->pool); /* a with it; the MPM's cleanups correct its counts */
+}
+
+/* At the end of the round: until then, whoever has called may look at it. */
+void udr_adopted_destroy(udr_adopted_t *a)
+{
+    udr_loop_clear_timer(a->home->loop, &a->timer);
+    udr_loop_unwatch(a->home->loop, &a->watch);
+    if (a->previous) {
+        a->previous->next = a->next;
+    } else {
+        a->home->first = a->next;
+    }
+    if (a->next) {
+        a->next->previous = a->previous;
+    }
+    udr_loops_hold(a->home, &a->held, UDR_HELD_NOT);
+    a->is_here = false;
+    udr_adopted_pass_to(a, UDR_OWNER_GONE);
+    a->task.run = vanish;
+    udr_loop_defer(a->home->loop, &a->task);
+}
+
+/* The worker that handed the connection over still writes to it (c->sbh, its own state) after the suspend_connection
+ * hook. It is through when its scoreboard slot no longer says what the hook put there. */
+static bool is_worker_through(udr_adopted_t *a)
+{
+    if (a->slot && a->slot->status == SERVER_BUSY_LOG) {
+        return false;
+    }
+    a->slot = NULL;
+    return true;
+}
+
+static bool has_room(const udr_adopted_t *a)
+{
+    struct pollfd descriptor = {.fd = a->watch.fd, .events = POLLOUT};
+    return poll(&descriptor, 1, 0) == 1 && (descriptor.revents & POLLOUT);
+}
+
+void udr_adopted_bury(udr_adopted_t *a)
+{
+    UDR_ASSERT(udr_loops_here() == a->home);
+    UDR_STEP_PART("closing a connection");
+    if (!is_worker_through(a) || apr_atomic_read32(&a->wake_is_posted)) {
+        UDR_SCHEDULE("through");
+        udr_adopted_set_phase(a, PHASE_THROUGH);
+        udr_adopted_set_timer(a, THROUGH_PAUSE);
+        return;
+    }
+    a->c->cs->state = CONN_STATE_SUSPENDED;
+    /* TLS says goodbye, and httpd would wait for a client that has no room for it. */
+    if (udr_filters_keep_back(a->c) && !has_room(a)) {
+        a->c->aborted = 1;
+    }
+    if (a->c->aborted || ap_start_lingering_close(a->c)) {
+        udr_adopted_destroy(a);
+        return;
+    }
+    udr_adopted_set_phase(a, PHASE_LINGER);
+    apr_socket_timeout_set(ap_get_conn_socket(a->c), 0);
+    udr_adopted_set_timer(a, LINGER);
+    udr_adopted_discard(a);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An adopted connection's requests: looked for, read and served on the loop. */
+#include "mod_udsroute/mod_udsroute_adopted_private.h"
+#include "mod_udsroute/mod_udsroute_filters.h"
+#include "mod_udsroute/mod_udsroute_input.h"
+#include "mod_udsroute/udr_clock.h"
+
+#include <http_connection.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <util_filter.h>
+
+#include <stdatomic.h>
+#include <sys/resource.h>
+
+/* A request's head is looked for in so many bytes, and for so long after its first: larger and slower ones a worker
+ * reads, within httpd's limits and mod_reqtimeout's times. */
+#define HEAD_MAX  8192
+#define HEAD_TIME apr_time_from_sec(1)
+
+/* Hooks before the handler that take longer than this (authentication against a directory, say) have no place on a
+ * loop: for so long the member's connections let workers read their requests; then it is tried again. */
+#define SLOW_HOOKS  apr_time_from_msec(5)
+#define SLOW_PERIOD apr_time_from_sec(5)
+
+/* So many pipelined requests are served before others have their turn. */
+#define IN_A_ROW 16
+
+typedef enum head_t { HEAD_NONE, HEAD_PART, HEAD_WHOLE, HEAD_LARGE, HEAD_GONE } head_t;
+
+/* Empty lines before a request line are skipped by httpd (RFC 9112, 2.2), which then waits for that line. */
+static bool has_empty_line(const char *data, apr_size_t len)
+{
+    const char *end = data + len;
+    while (data < end && (*data == '\r' || *data == '\n')) {
+        data++;
+    }
+    for (const char *at = data; (at = memchr(at, '\n', (apr_size_t)(end - at))) != NULL;) {
+        at++;
+        if (at < end && *at == '\n') {
+            return true;
+        }
+        if (end - at >= 2 && at[0] == '\r' && at[1] == '\n') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* mod_logio counts what is looked at as if it had been taken: %I would be twice the request's size. */
+static void uncount(const udr_adopted_t *a, apr_size_t len)
+{
+    APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_in) *add = APR_RETRIEVE_OPTIONAL_FN(ap_logio_add_bytes_in);
+    if (add) {
+        add(a->c, -(apr_off_t)len);
+    }
+}
+
+/* Looks, without taking anything, whether the head of the next request is there; through the input filters, so that TLS
+ * is the same. */
+static head_t look_for_head(udr_adopted_t *a)
+{
+    head_t found = HEAD_GONE;
+    apr_size_t len = HEAD_MAX;
+    apr_status_t rv = ap_get_brigade(a->c->input_filters, a->bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, HEAD_MAX);
+    if (APR_STATUS_IS_EAGAIN(rv) || (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(a->bb))) {
+        found = HEAD_NONE;
+    } else if (rv == APR_SUCCESS && apr_brigade_flatten(a->bb, a->home->scratch.ptr, &len) == APR_SUCCESS && len > 0) {
+        if (a->is_look_counted) {
+            uncount(a, len);
+        }
+        if (has_empty_line(a->home->scratch.ptr, len)) {
+            found = HEAD_WHOLE;
+        } else {
+            /* mod_ssl shows no more than the first record until it is taken: the rest may have come already. */
+            found = len < HEAD_MAX && !udr_filters_keep_back(a->c) ? HEAD_PART : HEAD_LARGE;
+        }
+    }
+    apr_brigade_cleanup(a->bb);
+    return found;
+}
+
+void udr_adopted_let_worker_read(udr_adopted_t *a)
+{
+    a->head_begun = 0;
+    udr_adopted_set_phase(a, PHASE_SERVE);
+    a->job = JOB_READ;
+    udr_adopted_go_to_worker(a);
+}
+
+/* A thread that had to wait for a processor has been slow without its fault: what counts is that it slept, or burnt the
+ * time itself. Taken once a round, and only for a while after something was slow, as it costs a system call. */
+static void take_usage(udr_home_t *home)
+{
+    if (home->suspects_until > udr_loop_now(home->loop) && home->usage_taken_at != udr_loop_now(home->loop)) {
+        home->usage_taken_at = udr_loop_now(home->loop);
+        (void)getrusage(RUSAGE_THREAD, &home->usage);
+    }
+}
+
+static apr_interval_time_t processor_time(const struct rusage *usage)
+{
+    return apr_time_make(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec,
+                         usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
+}
+
+void udr_adopted_judge_hooks(udr_adopted_t *a, const request_rec *r)
+{
+    apr_time_t now = udr_clock_now();
+    struct rusage usage;
+    if (now - a->serving_since < SLOW_HOOKS || getrusage(RUSAGE_THREAD, &usage) != 0) {
+        return;
+    }
+    bool is_known = a->home->usage_taken_at == udr_loop_now(a->home->loop);
+    a->home->suspects_until = now + SLOW_PERIOD;
+    if (!is_known) {
+        return; /* the next one will be judged */
+    }
+    if (usage.ru_nvcsw > a->home->usage.ru_nvcsw ||
+        processor_time(&usage) - processor_time(&a->home->usage) >= SLOW_HOOKS) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                      "the hooks before the handler took %ld us: for a while workers read requests for %s",
+                      (long)(now - a->serving_since), udr_balancer_print(a->balancer, r->pool));
+        atomic_store_explicit(&a->balancer->slow_until, now + SLOW_PERIOD, memory_order_relaxed);
+    }
+    a->home->usage = usage;
+}
+
+/* As ap_process_async_request(), which would send an error page from here: that may be a file, a program or another
+ * request. (Where there are quick handlers, workers read the requests.) */
+static int run_hooks(request_rec *r)
+{
+    int rc = ap_process_request_internal(r);
+    return rc == OK ? ap_invoke_handler(r) : rc;
+}
+
+/* Reads the request whose head is there and runs it through httpd's hooks; our handler starts an exchange, another one
+ * goes to a worker. */
+static void serve(udr_adopted_t *a)
+{
+    conn_rec *c = a->c;
+    udr_loop_clear_timer(a->home->loop, &a->timer);
+    a->head_begun = 0;
+    UDR_STEP_PART("reading a request");
+    udr_adopted_set_phase(a, PHASE_SERVE);
+    c->keepalive = AP_CONN_UNKNOWN;
+    c->cs->state = CONN_STATE_READ_REQUEST_LINE;
+    request_rec *r = ap_read_request(c);
+    if (!r || r->status != HTTP_OK) {
+        udr_adopted_bury(a);
+        return;
+    }
+    udr_adopted_take_settings(a, r);
+    c->cs->state = CONN_STATE_HANDLER;
+    take_usage(a->home);
+    a->serving_since = udr_clock_now();
+    UDR_STEP_PART("a request's hooks");
+    int rc = run_hooks(r);
+    if (rc == SUSPENDED && a->job == JOB_NONE) {
+        udr_adopted_arm(a);
+    } else if (rc == SUSPENDED) {
+        udr_adopted_go_to_worker(a); /* not before httpd has let go of the request */
+    } else if (rc == OK || rc == DONE) {
+        ap_finalize_request_protocol(r);
+        ap_process_request_after_handler(r);
+        udr_adopted_after_request(a, !c->data_in_input_filters);
+    } else {
+        a->r = r;
+        a->error = rc;
+        a->job = JOB_ERROR;
+        udr_adopted_go_to_worker(a);
+    }
+}
+
+static bool has_slow_hooks(const udr_adopted_t *a)
+{
+    return a->balancer &&
+           atomic_load_explicit(&a->balancer->slow_until, memory_order_relaxed) > udr_loop_now(a->home->loop);
+}
+
+/* mod_cache, say: it comes before all other hooks, and reads files. */
+static bool has_quick_handlers(void)
+{
+    return ap_hook_get_quick_handler() && ap_hook_get_quick_handler()->nelts > 0;
+}
+
+/* Serves the next request if its head is there. Returns whether to look for another. */
+static bool take_request(udr_adopted_t *a)
+{
+    switch (look_for_head(a)) {
+    case HEAD_NONE:
+        if (a->client_left_at) {
+            udr_adopted_bury(a);
+        } else if (!a->timer.place) {
+            udr_adopted_set_timer(a, a->keep_alive_timeout); /* what is no request yet does not prolong it */
+        }
+        return false;
+    case HEAD_PART:
+        if (!a->head_begun) {
+            a->head_begun = udr_loop_now(a->home->loop);
+            udr_adopted_set_timer(a, HEAD_TIME);
+        }
+        return false;
+    case HEAD_WHOLE:
+        if (has_slow_hooks(a) || has_quick_handlers() || udr_input_was_awaited()) {
+            udr_adopted_let_worker_read(a);
+            return false;
+        }
+        serve(a);
+        return true;
+    case HEAD_LARGE:
+        udr_adopted_let_worker_read(a);
+        return false;
+    case HEAD_GONE:
+        udr_adopted_bury(a);
+        return false;
+    }
+    return false;
+}
+
+void udr_adopted_defer(udr_adopted_t *a)
+{
+    if (!a->is_deferred) {
+        a->is_deferred = true;
+        udr_loop_defer(a->home->loop, &a->again_task);
+    }
+}
+
+void udr_adopted_next_request(udr_adopted_t *a)
+{
+    UDR_ASSERT(udr_loops_here() == a->home);
+    UDR_STEP_PART("looking for a request");
+    udr_adopted_set_phase(a, PHASE_REQUEST);
+    a->is_in_row = true;
+    a->is_quiet = false;
+    for (int i = 0; i < IN_A_ROW && a->is_here && a->phase == PHASE_REQUEST && !a->is_quiet; i++) {
+        if (!take_request(a)) {
+            break;
+        }
+    }
+    a->is_in_row = false;
+    if (a->is_here && a->phase == PHASE_REQUEST && !a->timer.place) {
+        /* A client that sends without end must not keep the others waiting. */
+        udr_adopted_defer(a);
+    }
+}
+
+static void write_rest(udr_adopted_t *a, bool is_quiet)
+{
+    conn_rec *c = a->c;
+    UDR_STEP_PART("writing to a client");
+    apr_status_t rv = c->aborted ? APR_ECONNABORTED : udr_client_write_pending(c);
+    if (rv == APR_EAGAIN) {
+        udr_adopted_set_phase(a, PHASE_WRITE);
+        udr_loop_watch_out(a->home->loop, &a->watch, true);
+        udr_adopted_set_timer(a, a->timeout);
+    } else if (rv != APR_SUCCESS || c->keepalive != AP_CONN_KEEPALIVE || a->home->is_stopping) {
+        udr_adopted_bury(a);
+    } else {
+        udr_adopted_set_phase(a, PHASE_REQUEST);
+        a->head_begun = 0;
+        a->is_quiet = is_quiet && !a->client_left_at;
+        if (a->is_quiet) {
+            udr_adopted_set_timer(a, a->keep_alive_timeout);
+            return;
+        }
+        udr_loop_clear_timer(a->home->loop, &a->timer);
+        if (!a->is_in_row) {
+            udr_adopted_next_request(a);
+        }
+    }
+}
+
+void udr_adopted_again(udr_task_t *task)
+{
+    udr_adopted_t *a = task->baton;
+    a->is_deferred = false;
+    if (a->is_here && a->phase == PHASE_REQUEST) {
+        udr_adopted_next_request(a);
+    } else if (a->is_here && a->phase == PHASE_WRITE) {
+        write_rest(a, a->is_quiet);
+    } else if (a->is_here && a->phase == PHASE_LINGER) {
+        udr_adopted_discard(a);
+    }
+}
+
+/* The answers of one round are written together at its end: a client, or the proxy before us, that takes one before the
+ * next is there sleeps again, and has to be woken for each. */
+void udr_adopted_after_request(udr_adopted_t *a, bool is_quiet)
+{
+    UDR_ASSERT(udr_loops_here() == a->home);
+    if (a->c->data_in_output_filters && !a->c->aborted && udr_loop_has_more(a->home->loop)) {
+        udr_adopted_set_phase(a, PHASE_WRITE);
+        a->is_quiet = is_quiet;
+        udr_adopted_defer(a);
+    } else {
+        write_rest(a, is_quiet);
+    }
+}

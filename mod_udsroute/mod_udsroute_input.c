@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/mod_udsroute_input.h"
+#include "mod_udsroute/mod_udsroute_loops.h"
+
+#include <apr_portable.h>
+#include <http_connection.h>
+#include <http_core.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+/* As long as hooks may take on a loop. */
+#define AWAIT_MS 5
+
+static _Atomic bool was_awaited; /* of this child */
+
+static const apr_bucket_type_t bucket_type;
+
+static apr_bucket *create(udr_input_t *input, apr_bucket_alloc_t *list)
+{
+    apr_bucket *b = apr_bucket_alloc(sizeof *b, list);
+    APR_BUCKET_INIT(b);
+    b->free = apr_bucket_free;
+    b->list = list;
+    b->type = &bucket_type;
+    b->length = (apr_size_t)-1;
+    b->start = -1;
+    b->data = input;
+    return b;
+}
+
+/* What is there now. APR_EAGAIN: nothing; APR_EOF: the end. */
+static apr_status_t receive(udr_input_t *input, char *buffer, apr_size_t *len)
+{
+    ssize_t n;
+    do {
+        n = recv(input->fd, buffer, *len, MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        *len = 0;
+        return errno;
+    }
+    /* Less than there was room for: that was all (epoll(7)), unless the end stands behind it. */
+    input->is_drained = udr_loops_here() && n > 0 && (apr_size_t)n < *len && !input->has_ended;
+    *len = (apr_size_t)n;
+    return n > 0 ? APR_SUCCESS : APR_EOF;
+}
+
+/* A blocking read on a loop, behind what the loop has looked at: by somebody else's hook. It gets what is there or
+ * comes soon, and no more. */
+static apr_status_t await(udr_input_t *input, char *buffer, apr_size_t *len)
+{
+    struct pollfd descriptor = {.fd = input->fd, .events = POLLIN};
+    if (!atomic_exchange(&was_awaited, true)) {
+        ap_log_cerror(
+            APLOG_MARK, APLOG_INFO, 0, input->c,
+            "a module reads from clients before the handler runs: workers read the requests of this child from "
+            "now on");
+    }
+    if (poll(&descriptor, 1, AWAIT_MS) <= 0) {
+        *len = 0;
+        return APR_TIMEUP;
+    }
+    return receive(input, buffer, len);
+}
+
+/* As APR's socket bucket: becomes a bucket with what was read, and a new one of this type follows it; at the end, an
+ * empty one. */
+static apr_status_t read_socket(apr_bucket *b, const char **str, apr_size_t *len, apr_read_type_e block)
+{
+    udr_input_t *input = b->data;
+    apr_size_t size = APR_BUCKET_BUFF_SIZE;
+    apr_status_t rv;
+    *str = NULL;
+    *len = 0;
+    if (block == APR_NONBLOCK_READ && input->is_drained) {
+        return APR_EAGAIN;
+    }
+    /* To the stack first: mostly there is little, or nothing, and that needs no large piece of memory. */
+    char buffer[APR_BUCKET_BUFF_SIZE];
+    if (block == APR_NONBLOCK_READ) {
+        rv = receive(input, buffer, &size);
+    } else if (udr_loops_here()) {
+        rv = await(input, buffer, &size);
+    } else {
+        rv = apr_socket_recv(ap_get_conn_socket(input->c), buffer, &size);
+    }
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
+        input->is_drained = APR_STATUS_IS_EAGAIN(rv) && udr_loops_here();
+        return rv;
+    }
+    if (size > 0) {
+        b = apr_bucket_heap_make(b, buffer, size, NULL); /* copies */
+        APR_BUCKET_INSERT_AFTER(b, create(input, b->list));
+        *len = size;
+    } else {
+        b = apr_bucket_immortal_make(b, "", 0);
+    }
+    return apr_bucket_read(b, str, len, block);
+}
+
+static const apr_bucket_type_t bucket_type = {
+    "UDSROUTE_INPUT",
+    5,
+    APR_BUCKET_DATA,
+    apr_bucket_destroy_noop,
+    read_socket,
+    apr_bucket_setaside_notimpl,
+    apr_bucket_split_notimpl,
+    apr_bucket_copy_notimpl,
+};
+
+apr_status_t udr_input_insert(conn_rec *c, apr_bucket_brigade *bb, apr_socket_t *socket)
+{
+    udr_conn_t *conn;
+    apr_os_sock_t fd;
+    if (udr_loops_count() == 0 || c->master || apr_os_sock_get(&fd, socket) != APR_SUCCESS) {
+        return AP_DECLINED;
+    }
+    conn = udr_conn_get(c);
+    conn->input = apr_pcalloc(c->pool, sizeof *conn->input);
+    conn->input->c = c;
+    conn->input->fd = fd;
+    APR_BRIGADE_INSERT_TAIL(bb, create(conn->input, c->bucket_alloc));
+    return APR_SUCCESS;
+}
+
+void udr_input_awake(conn_rec *c)
+{
+    udr_conn_t *conn = udr_conn_get(c);
+    if (conn->input) {
+        conn->input->is_drained = false;
+    }
+}
+
+void udr_input_ended(conn_rec *c)
+{
+    udr_conn_t *conn = udr_conn_get(c);
+    if (conn->input) {
+        conn->input->has_ended = true;
+    }
+}
+
+bool udr_input_was_awaited(void)
+{
+    return atomic_load_explicit(&was_awaited, memory_order_relaxed);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/mod_udsroute_parking.h"
+#include "mod_udsroute/mod_udsroute_adopted.h"
+#include "mod_udsroute/mod_udsroute_loops.h"
+#include "mod_udsroute/mod_udsroute_sethandler.h"
+#include "mod_udsroute/mod_udsroute_worker.h"
+
+#include <ap_mpm.h>
+#include <http_protocol.h>
+
+/* How many of the threads that wait for members are many, in eighths of all. */
+#define SCARCE 1 /* a connection that is there for the first time might find none for its next request */
+#define MOST   6
+
+/* With a request that is its connection's last one a worker waits for so many times UDSPark. */
+#define PATIENCE_WITH_LAST 10
+
+/* Filters of the request's body (INFLATE, mod_security) may block or burn. */
+static bool has_filtered_body(const request_rec *r)
+{
+    return r->input_filters != r->proto_input_filters &&
+           (apr_table_get(r->headers_in, "Content-Length") || apr_table_get(r->headers_in, "Transfer-Encoding"));
+}
+
+/* A child that stops leaves when nobody is connected any more, and may have counted before this worker's connection
+ * was: it does not wait for what is handed over from then on. (A connection that is adopted already has been counted.)
+ */
+static bool is_stopping(void)
+{
+    int state = AP_MPMQ_RUNNING;
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
+}
+
+bool udr_parking_is_possible(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    return udr_loops_count() > 0 && !udr_loops_here() && !r->main && !r->prev && !c->master && c->cs &&
+           !c->clogging_input_filters && !has_filtered_body(r) && (udr_conn_get(c)->adopted || !is_stopping());
+}
+
+/* Is the connection to stay for another request? */
+static bool is_to_stay(request_rec *r)
+{
+    return r->server->keep_alive && r->proto_num >= HTTP_VERSION(1, 1) &&
+           !ap_find_token(r->pool, apr_table_get(r->headers_in, "Connection"), "close");
+}
+
+bool udr_parking_is_earned(request_rec *r)
+{
+    return (udr_conn_get(r->connection)->routed > 1 || udr_worker_are_busy(SCARCE)) && is_to_stay(r);
+}
+
+/* The MPM uses the memory of a connection again that ends in its hands; one that ends on a loop costs a dozen calls of
+ * mmap(2) and munmap(2), and as many page faults. One that has no further request has nothing from the loop but that.
+ */
+apr_interval_time_t udr_parking_patience(request_rec *r)
+{
+    apr_interval_time_t park = udr_server_config(r->server)->park;
+    return is_to_stay(r) || udr_worker_are_busy(MOST) ? park : park * PATIENCE_WITH_LAST;
+}
+
+/* An error page of httpd's for a request that it could not even read: that can't be suspended. A file it may be; for
+ * anything else httpd's own text has to do, and the loop goes on. */
+static int within_another(request_rec *r)
+{
+    if (r->finfo.filetype == APR_REG && r->handler &&
+        (strcmp(r->handler, "default-handler") == 0 || strncmp(r->handler, "text/", 5) == 0)) {
+        return DECLINED;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "%s can't be served on a loop, within another request", r->uri);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
+int udr_parking_guard(request_rec *r)
+{
+    if (!udr_loops_here()) {
+        return DECLINED;
+    }
+    if (r->main || r->prev) {
+        return within_another(r);
+    }
+    if ((udr_match_get(r) || udr_sethandler_is_ours(r)) && !has_filtered_body(r)) {
+        return DECLINED;
+    }
+    udr_adopted_send_to_worker(r, NULL);
+    return SUSPENDED;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which member: what the picker says, how long to wait for it, and what it is told in return. */
+#include "mod_udsroute/udr_exchange_private.h"
+
+#include <errno.h>
+
+void udr_exchange_use_member(udr_exchange_t *x, udr_member_t *member)
+{
+    x->member = member;
+    x->settings = &member->settings;
+    x->protocol = member->target->scheme->protocol;
+    if (x->plan.picker && x->plan.ops->picked) {
+        x->plan.ops->picked(x->plan.client, member);
+    }
+}
+
+/* The failure of the last member that was tried says more than that there is none left. */
+static void fail_for_want_of_members(udr_exchange_t *x)
+{
+    if (x->failure.kind == UDR_FAILURE_NONE) {
+        x->failure.kind = UDR_FAILURE_NOBODY;
+        x->failure.state = x->state;
+    }
+    udr_exchange_transit(x, UDR_EXCHANGE_FAILED);
+}
+
+static void pick(udr_exchange_t *x)
+{
+    apr_time_t until = 0;
+    switch (udr_pick_next(&x->pick, x->now, &until)) {
+    case UDR_PICKED_MEMBER:
+        udr_exchange_use_member(x, x->pick.member);
+        udr_exchange_take_turn(x);
+        break;
+    case UDR_PICKED_TURN:
+        udr_exchange_use_member(x, x->pick.member);
+        udr_exchange_trace(x, "queue", "%d requests (maxconn) are in flight on member %s: waiting",
+                           x->settings->maxconn, x->member->target->text);
+        x->queued_at = x->now - x->queued;
+        udr_exchange_transit(x, UDR_EXCHANGE_QUEUE);
+        udr_exchange_wait_in_queue(x); /* `queue` may be 0 */
+        break;
+    case UDR_PICKED_LATER:
+        if (x->state != UDR_EXCHANGE_HOLD) {
+            udr_exchange_trace(x, "hold", "waiting for members that have just gone");
+            udr_exchange_transit(x, UDR_EXCHANGE_HOLD);
+        }
+        x->hold_until = until;
+        break;
+    case UDR_PICKED_FULL:
+        udr_exchange_use_member(x, x->pick.member);
+        udr_exchange_fail(x, UDR_FAILURE_QUEUE, APR_ENOSPC, NULL);
+        break;
+    case UDR_PICKED_NOBODY:
+        fail_for_want_of_members(x);
+        break;
+    }
+}
+
+void udr_exchange_start(udr_exchange_t *x)
+{
+    /* A pooled connection has failed: the same member gets another chance. */
+    if (!x->plan.picker || x->fresh_only) {
+        udr_exchange_take_turn(x);
+    } else {
+        pick(x);
+    }
+}
+
+/* `queue` is how long the request waits, not how long it does so at each member that has no turn for it in time. */
+void udr_exchange_wait_in_queue(udr_exchange_t *x)
+{
+    x->queued = x->now - x->queued_at;
+    if (udr_pick_has_turn(&x->pick)) {
+        udr_exchange_take_turn(x);
+    } else if (x->queued >= x->settings->queue) {
+        udr_exchange_fail(x, UDR_FAILURE_QUEUE, APR_SUCCESS, NULL);
+    }
+}
+
+static void report(udr_exchange_t *x, udr_outcome_t outcome, int detail)
+{
+    udr_report_t made = {.outcome = outcome, .detail = detail, .begun = x->attempt_begun, .reused = x->reused};
+    udr_pick_report(&x->pick, &made, x->now);
+}
+
+void udr_exchange_report_connected(udr_exchange_t *x)
+{
+    if (x->plan.picker) {
+        x->reused = false;
+        report(x, UDR_OUTCOME_CONNECTED, 0);
+    }
+}
+
+static void report_failure(udr_exchange_t *x, udr_failure_kind_t kind, apr_status_t error)
+{
+    switch (kind) {
+    case UDR_FAILURE_SOCKET:
+    case UDR_FAILURE_CONNECT:
+        report(x, UDR_OUTCOME_CONNECT_FAILED, error);
+        break;
+    case UDR_FAILURE_CONNECT_TIMEOUT:
+        report(x, UDR_OUTCOME_CONNECT_FAILED, EAGAIN);
+        break;
+    case UDR_FAILURE_PEER:
+        report(x, UDR_OUTCOME_PEER, 0);
+        break;
+    case UDR_FAILURE_CLOSED:
+        report(x, x->receiver.begun ? UDR_OUTCOME_BROKEN_OFF : UDR_OUTCOME_UNANSWERED, error);
+        break;
+    case UDR_FAILURE_RESPONSE:
+        report(x, UDR_OUTCOME_RESPONSE, 0);
+        break;
+    case UDR_FAILURE_TIMEOUT:
+        if (udr_picker_balancer(x->plan.picker)->settings.fail_on_timeout) {
+            report(x, UDR_OUTCOME_TIMEOUT, 0);
+        }
+        break;
+    default: /* not of the member's making */
+        break;
+    }
+}
+
+bool udr_exchange_leave_member(udr_exchange_t *x, udr_failure_kind_t kind, apr_status_t error)
+{
+    if (!x->plan.picker || !x->member) {
+        return false;
+    }
+    /* A member that is silent or busy is there; only one that has gone may be waited for. */
+    bool has_gone = kind == UDR_FAILURE_CONNECT || kind == UDR_FAILURE_CLOSED;
+    if (has_gone && !x->failed_at) {
+        x->failed_at = x->now;
+    }
+    report_failure(x, kind, error);
+    return udr_pick_may_go_on(&x->pick, has_gone ? x->failed_at : 0, x->now);
+}
+
+void udr_exchange_end_pick(udr_exchange_t *x, bool is_complete)
+{
+    if (!x->plan.picker) {
+        return;
+    }
+    if (x->pick.is_counted) {
+        int status = x->receiver.head_passed ? x->receiver.reader.head->status : 0;
+        if (is_complete) {
+            bool is_bad = udr_picker_fails_on(x->plan.picker, status);
+            report(x, is_bad ? UDR_OUTCOME_STATUS : UDR_OUTCOME_SERVED, is_bad ? status : 0);
+        }
+        /* How long a tunnel lasts, or a failure takes, says nothing of how fast it answers. */
+        udr_account_t account = {.status = status,
+                                 .sent = x->sender.body_sent + x->tunnel.sent,
+                                 .received = x->receiver.relayed + x->tunnel.received + udr_exchange_held(x),
+                                 .begun = is_complete && !x->tunnel.begun ? x->attempt_begun : 0};
+        udr_pick_account(&x->pick, &account, x->now);
+    }
+    udr_pick_leave(&x->pick);
+}

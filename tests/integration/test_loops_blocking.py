@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one client does on a loop, or has httpd do there, must not keep its neighbours waiting."""
+import time
+
+import pytest
+
+from udr_client import curl
+from udr_loops import adopted, connect, loop_httpd, route
+
+# Of a busy machine; httpd would block for Timeout, which is 8 seconds here.
+SOON = 3
+
+
+def assert_served(neighbour):
+    neighbour.sock.settimeout(SOON)
+    assert neighbour.fetch("/short").text == "/short"
+
+
+@pytest.mark.parametrize("lines, status", [(b"\r\n\r\n", 200), (b"\r\n" * 8, 200), (b"\n\n", 400)])
+def test_empty_lines_and_no_request(sandbox, lines, status):
+    """httpd skips them and then waits for a request line. (It is strict about bare line feeds.)"""
+    httpd = loop_httpd(sandbox, "Timeout 8\nKeepAliveTimeout 8")
+    with adopted(httpd) as client, adopted(httpd) as neighbour:
+        client.send(lines)
+        time.sleep(0.2)
+        assert_served(neighbour)
+        client.send(b"GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.read_response().status == status
+
+
+def test_chunked_body_without_its_last_line(sandbox):
+    """httpd's filter for chunked bodies waits for the end of the trailers."""
+    backend = sandbox.scripted("app", lambda exchange: exchange.respond(body=exchange.request.body))
+    httpd = loop_httpd(sandbox, "Timeout 8\n" + route(backend))
+    with adopted(httpd) as client, adopted(httpd) as neighbour:
+        client.send(b"POST /app/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n")
+        time.sleep(0.3)
+        assert_served(neighbour)
+        client.send(b"\r\n")
+        assert client.read_response().text == "abc"
+
+
+@pytest.mark.parametrize("line", ["GET /short", "GET /nothing", "OPTIONS *"])
+def test_upgrade_to_http2(sandbox, line):
+    """httpd's own: a whole session in the thread that reads the request. On a loop it is not taken."""
+    httpd = loop_httpd(sandbox, "Protocols h2c http/1.1\nTimeout 8", modules=["http2"])
+    with adopted(httpd) as client, adopted(httpd) as neighbour:
+        client.send(line.encode() + b" HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+                    b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
+        assert client.read_response().status in (200, 404)
+        assert_served(neighbour)
+
+
+@pytest.mark.parametrize("loops", ["1", "Off"])
+def test_expect_of_an_http2_client(sandbox, loops):
+    """A stream has no descriptor to be asked whether it is writable."""
+    backend = sandbox.scripted("app", lambda exchange: exchange.respond(body=str(len(exchange.request.body or b""))))
+    httpd = loop_httpd(sandbox, "Protocols h2 http/1.1\n" + route(backend), loops=loops, modules=["http2"], tls=True)
+    answer = curl("-k", "--http2", "-H", "Expect: 100-continue", "--data-binary", "x" * 100_000,
+                  f"https://127.0.0.1:{httpd.tls_port}/app/x", timeout=10)
+    assert (answer.status, answer.text) == (200, "100000")
+
+
+@pytest.mark.parametrize("lines", [4, 28])
+def test_long_head_and_body_for_a_client_that_reads_nothing(sandbox, lines):
+    """Together they are more than core's output filter takes without waiting."""
+
+    def behave(exchange):
+        fields = "".join(f"X-Field-{number}: {'v' * 1500}\r\n" for number in range(lines))
+        exchange.send(f"HTTP/1.1 200 OK\r\n{fields}Content-Length: 120000\r\n\r\n".encode())
+        time.sleep(0.05)
+        exchange.send(b"b" * 120_000)
+
+    backend = sandbox.scripted("app", behave)
+    httpd = loop_httpd(sandbox, "Timeout 8\nSendBufferSize 8192\n" + route(backend, parameters="flushwait=500"))
+    with connect(httpd, receive_buffer=2048) as client, adopted(httpd) as neighbour:
+        assert client.fetch("/adopt").status == 200
+        client.send(b"GET /app/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.5)
+        assert_served(neighbour)
+        assert client.read_response().body == b"b" * 120_000
+
+
+def test_head_in_two_tls_records(sandbox):
+    """mod_ssl shows the first alone: the second must not be waited for that has come."""
+    httpd = loop_httpd(sandbox, "", tls=True)
+    with adopted(httpd, tls=True) as client:
+        begun = time.monotonic()
+        for _ in range(4):
+            client.send(b"GET /short HTTP/1.1\r\n")
+            client.send(b"Host: localhost\r\n\r\n")
+            assert client.read_response().text == "/short"
+        assert time.monotonic() - begun < SOON

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All checks of a server, on a loop that runs in the test's thread. Time is real: what is asserted of it is what comes
+ * before what, or not at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "mod_udsroute/udr_checker.h"
+#include "mod_udsroute/udr_clock.h"
+#include "tests/unit/fixture_socket.h"
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SLOTS = 64 };
+
+#define OFTEN "hcmethod=CONNECT hcinterval=100ms"
+#define RARE  "hcmethod=CONNECT hcinterval=24h"
+
+static apr_pool_t *pool;
+static apr_pool_t *child;
+static place_t place;
+static udr_loop_t *loop;
+static udr_shared_t *shared;
+static udr_balancer_t *balancer;
+static udr_checker_t *checker;
+static udr_news_t news[8];
+static int news_count;
+
+/* --- the scenery --- */
+
+static bool accepts(const udr_member_t *member, const udr_answer_t *answer, const char **why, apr_pool_t *p)
+{
+    (void)member;
+    (void)answer;
+    (void)why;
+    (void)p;
+    return true;
+}
+
+static void hear(const udr_news_t *what)
+{
+    assert_true(news_count < 8);
+    news[news_count++] = *what;
+}
+
+static const udr_checker_client_t client = {.accepts = accepts, .news = hear};
+
+static int set_up(void **state)
+{
+    static const udr_source_t source = {.directive = "UDSMember", .file = "x", .line = 1};
+    (void)state;
+    news_count = 0;
+    checker = NULL;
+    if (apr_pool_create(&pool, NULL) != APR_SUCCESS || !place_make(&place, pool) ||
+        apr_pool_create(&child, pool) != APR_SUCCESS || udr_loop_create(&loop, child) != APR_SUCCESS ||
+        udr_shared_create(&shared, SLOTS, 2, 2, pool) != APR_SUCCESS) {
+        return -1;
+    }
+    place_listen(&place, 100);
+    udr_shared_begin_generation(shared);
+    balancer = udr_balancer_create("app", &source, pool);
+    return 0;
+}
+
+/* Nobody accepts: those who are connected are let go, so that there is room for more. */
+static void let_go(void)
+{
+    while (place.listener >= 0 && place_is_wanted(&place)) {
+        close(place_accept(&place));
+    }
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    apr_pool_destroy(child);
+    let_go();
+    /* The rows' eventfds go with the pool. */
+    place.descriptors += 2;
+    bool dropped = place_drop(&place);
+    apr_pool_destroy(pool);
+    return dropped ? 0 : -1;
+}
+
+/* A member on the place's socket: paths tell members apart. slot: of another one's, or -1. */
+static udr_slot_t *add(const char *path, const char *parameters, int slot)
+{
+    unsigned char identity[UDR_IDENTITY_SIZE];
+    const udr_target_t *target;
+    udr_settings_t settings;
+    char *rest = NULL;
+    const char *note;
+    assert_null(udr_target_parse(&target, apr_psprintf(pool, "unix:%s|http://x/%s", place.path, path), "/", pool));
+    udr_settings_init(&settings);
+    for (char *word = apr_strtok(apr_pstrdup(pool, parameters), " ", &rest); word;
+         word = apr_strtok(NULL, " ", &rest)) {
+        char *value = strchr(word, '=');
+        *value++ = '\0';
+        assert_null(udr_settings_set(&settings, word, value, &note, pool));
+    }
+    udr_settings_resolve(&settings, apr_time_from_sec(60));
+    udr_member_t *member = udr_member_create(target, &settings, pool);
+    udr_shared_identify(identity, "app", place.path, "http", path);
+    if (slot < 0) {
+        assert_int_equal(udr_shared_claim(shared, identity, &member->slot), APR_SUCCESS);
+    } else {
+        member->slot = (apr_uint32_t)slot;
+    }
+    APR_ARRAY_PUSH(balancer->members, udr_member_t *) = member;
+    return udr_shared_slot(shared, member->slot);
+}
+
+static const udr_member_t *member_at(int index)
+{
+    return APR_ARRAY_IDX(balancer->members, index, const udr_member_t *);
+}
+
+static udr_hot_t *hot_at(int index)
+{
+    return udr_shared_hot(shared, member_at(index)->slot);
+}
+
+static void start(void)
+{
+    assert_int_equal(udr_checker_create(&checker, shared, loop, &client, child), APR_SUCCESS);
+    assert_int_equal(udr_checker_add(checker, balancer), APR_SUCCESS);
+    udr_checker_start(checker);
+}
+
+static void stop_running(udr_timer_t *timer)
+{
+    (void)timer;
+    udr_loop_stop(loop);
+}
+
+/* For so many milliseconds. */
+static void run_for(int ms)
+{
+    udr_timer_t timer = {.expired = stop_running};
+    udr_loop_set_timer(loop, &timer, udr_clock_now() + apr_time_from_msec(ms));
+    udr_loop_run(loop);
+    let_go();
+}
+
+static apr_uint64_t checks_of(const udr_slot_t *slot)
+{
+    return atomic_load(&slot->checks_passed) + atomic_load(&slot->checks_failed);
+}
+
+static void run_until_checked(const udr_slot_t *slot, apr_uint64_t count)
+{
+    apr_time_t end = udr_clock_now() + apr_time_from_sec(20);
+    while (checks_of(slot) < count) {
+        assert_true(udr_clock_now() < end);
+        run_for(5);
+    }
+}
+
+static void run_until_told(int count)
+{
+    apr_time_t end = udr_clock_now() + apr_time_from_sec(20);
+    while (news_count < count) {
+        assert_true(udr_clock_now() < end);
+        run_for(5);
+    }
+}
+
+static udr_health_state_t state_of(const udr_slot_t *slot)
+{
+    return udr_health_state(atomic_load(&slot->health));
+}
+
+/* A request has found out. */
+static void report(udr_slot_t *slot, udr_outcome_t outcome, int detail)
+{
+    const udr_report_t what = {.outcome = outcome, .detail = detail};
+    (void)udr_verdict_report(slot, &what, apr_time_from_sec(3600), udr_clock_now());
+}
+
+/* --- when --- */
+
+static void checks_each_in_its_turn(void **state)
+{
+    enum { MEMBERS = 20 };
+    udr_slot_t *slots[MEMBERS];
+    (void)state;
+    for (int i = 0; i < MEMBERS; i++) {
+        slots[i] = add(apr_itoa(pool, i), OFTEN, -1);
+    }
+    start();
+    run_until_checked(slots[MEMBERS - 1], 4);
+    for (int i = 0; i < MEMBERS; i++) {
+        assert_in_range(checks_of(slots[i]), 3, 6);
+        assert_int_equal(state_of(slots[i]), UDR_HEALTH_UP);
+        /* Spread, each a twentieth of the interval behind the one before. */
+        assert_true(i == 0 || atomic_load(&slots[i]->checked_at) != atomic_load(&slots[i - 1]->checked_at));
+    }
+    assert_int_equal(news_count, 0);
+}
+
+/* Somebody else has checked it a moment ago. */
+static void goes_on_where_another_has_left_off(void **state)
+{
+    udr_slot_t *fresh = add("fresh", RARE, -1);
+    udr_slot_t *new = add("new", RARE, -1);
+    (void)state;
+    atomic_store(&fresh->checked_at, udr_clock_now());
+    start();
+    run_until_checked(new, 1);
+    assert_int_equal(checks_of(fresh), 0);
+}
+
+static void does_not_check_who_is_not_to_be(void **state)
+{
+    udr_slot_t *none = add("none", "hcmethod=NONE", -1);
+    udr_slot_t *other = add("other", OFTEN, -1);
+    (void)state;
+    start();
+    run_until_checked(other, 3);
+    assert_int_equal(checks_of(none), 0);
+    assert_int_equal(atomic_load(&none->health), 0);
+}
+
+static void checks_a_slot_once(void **state)
+{
+    udr_slot_t *slot = add("a", "hcmethod=NONE", -1);
+    (void)state;
+    (void)add("b", OFTEN, (int)member_at(0)->slot);
+    (void)add("c", "hcmethod=CONNECT hcinterval=24h", (int)member_at(0)->slot);
+    udr_slot_t *other = add("other", OFTEN, -1);
+    start();
+    run_until_checked(other, 5);
+    assert_in_range(checks_of(slot), 3, 8);
+}
+
+/* --- what comes of it --- */
+
+static void tells_each_change_once(void **state)
+{
+    udr_slot_t *slot = add("a", OFTEN, -1);
+    apr_uint64_t epoch = udr_shared_epoch(shared);
+    (void)state;
+    start();
+    run_until_checked(slot, 1);
+    place_abandon(&place);
+    run_until_told(1);
+    assert_int_equal(news[0].change, UDR_CHANGE_PICK | UDR_CHANGE_WENT_OUT);
+    assert_int_equal(news[0].finding.cause, UDR_CAUSE_STALE);
+    assert_int_equal(news[0].finding.detail, ECONNREFUSED);
+    assert_ptr_equal(news[0].member, member_at(0));
+    assert_ptr_equal(news[0].balancer, balancer);
+    assert_true(udr_shared_epoch(shared) > epoch);
+    run_until_checked(slot, checks_of(slot) + 3);
+    assert_int_equal(news_count, 1);
+    unlink(place.path);
+    place_listen(&place, 100);
+    run_until_told(2);
+    assert_int_equal(news[1].change, UDR_CHANGE_PICK | UDR_CHANGE_CAME_BACK);
+    run_until_checked(slot, checks_of(slot) + 2);
+    assert_int_equal(news_count, 2);
+}
+
+static void counts_as_the_member_says(void **state)
+{
+    udr_slot_t *slot = add("a", OFTEN " hcfails=3 hcpasses=2", -1);
+    (void)state;
+    place_abandon(&place);
+    start();
+    run_until_told(1);
+    assert_int_equal(atomic_load(&slot->checks_failed), 3);
+    unlink(place.path);
+    place_listen(&place, 100);
+    run_until_told(2);
+    assert_int_equal(atomic_load(&slot->checks_passed), 2);
+}
+
+static void leaves_alone_whom_the_operator_stops(void **state)
+{
+    udr_slot_t *slot = add("a", RARE, -1);
+    (void)state;
+    atomic_store(&hot_at(0)->flags, UDR_SLOT_STOPPED);
+    start();
+    run_for(30);
+    udr_checker_attend(checker, udr_clock_now());
+    assert_int_equal(checks_of(slot), 0);
+    atomic_store(&hot_at(0)->flags, UDR_SLOT_DISABLED);
+    udr_checker_attend(checker, udr_clock_now());
+    udr_checker_look(checker, member_at(0));
+    run_for(30);
+    assert_int_equal(checks_of(slot), 0);
+    /* Enabled: checked now, not in a day. */
+    atomic_store(&hot_at(0)->flags, 0);
+    udr_checker_attend(checker, udr_clock_now());
+    run_until_checked(slot, 1);
+}
+
+static void forgets_what_nobody_asks_for_any_more(void **state)
+{
+    udr_slot_t *slot = add("a", "hcmethod=NONE", -1);
+    apr_uint64_t epoch = udr_shared_epoch(shared);
+    (void)state;
+    (void)udr_health_failed(&slot->health, 1);
+    start();
+    assert_int_equal(atomic_load(&slot->health), 0);
+    assert_int_equal(udr_verdict_out_until(slot), 0);
+    assert_true(udr_shared_epoch(shared) > epoch);
+}
+
+/* --- requests that fail --- */
+
+static void looks_at_once_at_whom_a_request_could_not_reach(void **state)
+{
+    udr_slot_t *slot = add("a", RARE, -1);
+    (void)state;
+    start();
+    run_until_checked(slot, 1);
+    udr_checker_attend(checker, udr_clock_now());
+    report(slot, UDR_OUTCOME_CONNECT_FAILED, ECONNREFUSED);
+    udr_checker_attend(checker, udr_clock_now());
+    run_until_told(1);
+    assert_int_equal(news[0].change, UDR_CHANGE_PICK | UDR_CHANGE_CAME_BACK);
+    assert_int_equal(atomic_load(&slot->out_until), 0);
+}
+
+/* Once, and that nobody listens is no failed check. */
+static void does_not_hold_it_against_a_member_that_it_has_gone(void **state)
+{
+    udr_slot_t *slot = add("a", RARE, -1);
+    (void)state;
+    start();
+    run_until_checked(slot, 1);
+    place_abandon(&place);
+    report(slot, UDR_OUTCOME_CONNECT_FAILED, ECONNREFUSED);
+    for (int i = 0; i < 3; i++) {
+        udr_checker_attend(checker, udr_clock_now());
+        run_for(5);
+    }
+    assert_int_equal(atomic_load(&slot->checks_failed), 0);
+    assert_int_equal(state_of(slot), UDR_HEALTH_UP);
+}
+
+/* A check says nothing of what such requests have met. */
+static void leaves_the_pause_to_whom_was_reached(void **state)
+{
+    udr_slot_t *slot = add("a", RARE, -1);
+    (void)state;
+    start();
+    run_until_checked(slot, 1);
+    report(slot, UDR_OUTCOME_STATUS, 503);
+    udr_checker_attend(checker, udr_clock_now());
+    run_for(30);
+    assert_int_equal(checks_of(slot), 1);
+    assert_true(atomic_load(&slot->out_until) != 0);
+}
+
+/* --- sockets that appear --- */
+
+static void look_until_somebody_listens(const char *parameters)
+{
+    udr_slot_t *slot = add("a", parameters, -1);
+    atomic_store(&slot->checked_at, udr_clock_now());
+    atomic_store(&slot->seen_up, 1);
+    place_abandon(&place);
+    start();
+    report(slot, UDR_OUTCOME_CONNECT_FAILED, ECONNREFUSED);
+    udr_checker_look(checker, member_at(0));
+    run_for(60);
+    assert_int_equal(news_count, 0);
+    assert_int_equal(checks_of(slot), 0);
+    unlink(place.path);
+    place_listen(&place, 100);
+    run_until_told(1);
+    assert_int_equal(news[0].change, UDR_CHANGE_PICK | UDR_CHANGE_CAME_BACK);
+}
+
+static void looks_again_until_somebody_listens(void **state)
+{
+    (void)state;
+    look_until_somebody_listens(RARE);
+}
+
+static void looks_at_members_that_are_not_checked(void **state)
+{
+    (void)state;
+    look_until_somebody_listens("hcmethod=NONE");
+}
+
+static void does_not_look_at_who_takes_requests_anyway(void **state)
+{
+    (void)state;
+    (void)add("a", "hcmethod=NONE", -1);
+    start();
+    udr_checker_look(checker, member_at(0));
+    assert_false(place_is_wanted(&place));
+}
+
+static void looks_when_it_begins_at_who_is_out(void **state)
+{
+    udr_slot_t *slot = add("a", "hcmethod=NONE", -1);
+    (void)state;
+    report(slot, UDR_OUTCOME_CONNECT_FAILED, ENOENT);
+    start();
+    run_until_told(1);
+    assert_int_equal(udr_verdict_out_until(slot), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(checks_each_in_its_turn),
+        TEST(goes_on_where_another_has_left_off),
+        TEST(does_not_check_who_is_not_to_be),
+        TEST(checks_a_slot_once),
+        TEST(tells_each_change_once),
+        TEST(counts_as_the_member_says),
+        TEST(leaves_alone_whom_the_operator_stops),
+        TEST(forgets_what_nobody_asks_for_any_more),
+        TEST(looks_at_once_at_whom_a_request_could_not_reach),
+        TEST(does_not_hold_it_against_a_member_that_it_has_gone),
+        TEST(leaves_the_pause_to_whom_was_reached),
+        TEST(looks_again_until_somebody_listens),
+        TEST(looks_at_members_that_are_not_checked),
+        TEST(does_not_look_at_who_takes_requests_anyway),
+        TEST(looks_when_it_begins_at_who_is_out),
+    };
+    apr_initialize();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    apr_terminate();
+    return failed;
+}
