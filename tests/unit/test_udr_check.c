@@ -14,6 +14,7 @@
 #include <apr_strings.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -526,6 +527,7 @@ static void has_enough_of_who_never_ends(void **state)
     make("/", "hcmethod=GET11 hcinterval=60 hctimeout=15");
     udr_check_begin(check, false);
     int fd = accept_check(request, sizeof request);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0); /* the sender waits until there is room */
     assert_int_equal(pthread_create(&sender, NULL, send_without_end, &fd), 0);
     await_end();
     assert_found(UDR_CAUSE_RESPONSE, 0);

@@ -124,8 +124,8 @@ static void nobody_moves_in_once_it_is_counted(void **state)
     assert_string_equal(there_are("b"), "+b");
 }
 
-/* It was to go on from one to the other, who has gone just then, and nobody is left: it waits with the former one, whose
- * connection the exchange may still have. */
+/* It was to go on from one to the other, who has gone just then, and nobody is left: it waits with the former one,
+ * whose connection the exchange may still have. */
 static void keeps_the_former_one_until_there_is_another(void **state)
 {
     (void)state;
