@@ -147,9 +147,9 @@ static void trace(void *baton, const char *step, const char *text)
 #define OPS                                                                                                            \
     .picked = picked, .body_peek = udr_client_body_peek, .body_consume = udr_client_body_consume,                      \
     .body_trailers = udr_client_body_trailers, .body_invite = udr_client_body_invite, .interim = udr_client_interim,   \
-    .head = udr_client_head, .upgrade = udr_client_upgrade, .shut = udr_client_shut, .data = data,                     \
-    .push = udr_client_push, .drain = udr_client_drain, .bypass = udr_client_bypass, .bypassed = udr_client_bypassed,  \
-    .end = end
+    .head = udr_client_head, .upgrade = udr_client_upgrade, .shut = udr_client_shut, .note = udr_client_note,          \
+    .data = data, .push = udr_client_push, .drain = udr_client_drain, .bypass = udr_client_bypass,                     \
+    .bypassed = udr_client_bypassed, .end = end
 
 const udr_client_ops_t *udr_client_ops(const request_rec *r)
 {

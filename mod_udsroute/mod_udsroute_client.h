@@ -45,6 +45,8 @@ typedef struct udr_client_t {
     apr_size_t collected; /* bytes of the response's body in `out` */
     int body_status;      /* the HTTP status for a body that the filters refused; 0: none */
     apr_off_t body_taken;
+    char *note; /* what the member has begun to say to the error log: a line without its end */
+    apr_size_t note_len;
     apr_size_t unflushed; /* bytes passed on since core's output filter was last known to be empty */
 } udr_client_t;
 
@@ -80,6 +82,9 @@ void udr_client_trim(conn_rec *c);
 
 /* Nothing was passed on: the request is as it was before the exchange, for httpd to answer. */
 void udr_client_take_back(udr_client_t *client);
+
+/* The exchange has ended: what the member has said to the error log has, too. */
+void udr_client_end_note(udr_client_t *client);
 
 /* The response broke off after its head was passed on: makes sure that it does not look complete. */
 void udr_client_break_off(udr_client_t *client);

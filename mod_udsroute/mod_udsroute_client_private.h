@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the client share: mod_udsroute_client.c has its life and the table of functions, *_body.c the
- * request's body, *_head.c the heads of responses, *_pass.c the way to the output filters. Layer: glue; included by
- * mod_udsroute_client*.c only. */
+ * request's body, *_head.c the heads of responses, *_pass.c the way to the output filters, *_note.c what goes to the
+ * error log. Layer: glue; included by mod_udsroute_client*.c only. */
 #ifndef MOD_UDSROUTE_CLIENT_PRIVATE_H
 #define MOD_UDSROUTE_CLIENT_PRIVATE_H
 
@@ -24,6 +24,7 @@ apr_status_t udr_client_shut(void *baton);
 apr_status_t udr_client_push(void *baton, bool flush);
 apr_status_t udr_client_drain(void *baton);
 apr_status_t udr_client_bypass(void *baton, int *fd);
+void udr_client_note(void *baton, udr_slice_t bytes);
 void udr_client_bypassed(void *baton, apr_size_t len);
 
 /* On a loop: would passing this on block it, or keep it for long? length: of the body, as far as known. */

@@ -125,6 +125,12 @@ static const char *explain_response(const report_t *report)
     return apr_psprintf(report->r->pool, "response refused: %s", report->failure->why);
 }
 
+static const char *explain_busy(const report_t *report)
+{
+    return apr_psprintf(report->r->pool, "%s: give the application more processes, or limit what it gets by maxconn=",
+                        report->failure->why);
+}
+
 static const char *explain_timeout(const report_t *report)
 {
     return apr_psprintf(report->r->pool, "silent for %s (timeout) in step %s",
@@ -188,6 +194,7 @@ static const struct {
     [UDR_FAILURE_CLOSED] = {UDRNO(0007), APLOG_ERR, HTTP_BAD_GATEWAY, "connection closed by the member",
                             explain_closed},
     [UDR_FAILURE_RESPONSE] = {UDRNO(0008), APLOG_ERR, HTTP_BAD_GATEWAY, "malformed", explain_response},
+    [UDR_FAILURE_BUSY] = {UDRNO(0068), APLOG_ERR, HTTP_SERVICE_UNAVAILABLE, "busy", explain_busy},
     [UDR_FAILURE_TIMEOUT] = {UDRNO(0009), APLOG_ERR, HTTP_GATEWAY_TIME_OUT, "timeout", explain_timeout},
     [UDR_FAILURE_CLIENT_BODY] = {UDRNO(0010), APLOG_INFO, HTTP_BAD_REQUEST, "request body", explain_client_body},
     [UDR_FAILURE_CLIENT_TIMEOUT] = {UDRNO(0011), APLOG_INFO, HTTP_REQUEST_TIME_OUT, "client timeout",

@@ -151,6 +151,7 @@ static int conclude(udr_client_t *client)
 {
     request_rec *r = client->r;
     UDR_STEP_PART("the end of a request");
+    udr_client_end_note(client);
     udr_environment_tell(client);
     if (client->is_tunnel) {
         count_tunnel(r, client->exchange);

@@ -91,17 +91,14 @@ static apr_status_t prepare(udr_check_t *check, apr_pool_t *p)
                                      .host = check->member->target->authority,
                                      .fields = fields,
                                      .is_http10 = !udr_check_method_is_11(method)};
-    apr_size_t room = protocol->head_room(&check->request);
+    const char *why = NULL;
+    apr_size_t room = protocol->head_room(&check->request, &why);
     if (room == 0) {
         return APR_EINVAL; /* was checked when it was read */
     }
     char *head = apr_palloc(p, room);
     apr_size_t len = protocol->write_head(&check->request, false, head);
-    udr_slice_t end = protocol->write_end(&check->request, NULL, p);
-    char *asked = apr_palloc(p, len + end.len);
-    memcpy(asked, head, len);
-    memcpy(asked + len, end.ptr, end.len);
-    check->asked = (udr_slice_t){asked, len + end.len};
+    check->asked = (udr_slice_t){head, len};
     check->wants_body = strcmp(verb, "GET") == 0 && check->member->settings.check.expr;
     return APR_SUCCESS;
 }
@@ -199,7 +196,8 @@ static bool take_data(udr_check_t *check, udr_slice_t data)
 /* The reader refuses at the first byte that is wrong. */
 static void refuse(udr_check_t *check)
 {
-    const char *protocol = check->answer.status ? NULL : udr_http1_other_protocol(check->room, check->held);
+    const char *protocol =
+        check->answer.status ? NULL : check->member->target->scheme->protocol->recognize(check->room, check->held);
     check->why = check->reader.why;
     if (protocol) {
         fail(check, UDR_CAUSE_CHECK_PROTOCOL, udr_verdict_protocol(protocol));
@@ -233,6 +231,7 @@ static bool understand(udr_check_t *check)
             return false;
         case UDR_CODEC_MORE:
         case UDR_CODEC_INTERIM:
+        case UDR_CODEC_NOTE:
             break;
         }
         if (is_enough) {

@@ -23,6 +23,7 @@ typedef enum udr_codec_status_t {
     UDR_CODEC_INTERIM, /* a whole 1xx response; 101 is not interim but UDR_CODEC_HEAD */
     UDR_CODEC_HEAD,    /* the whole head of the final response */
     UDR_CODEC_DATA,    /* a run of body bytes, in place */
+    UDR_CODEC_NOTE,    /* a run of bytes for the error log (the stream that FastCGI calls stderr), in place */
     UDR_CODEC_END,     /* the response is complete, its trailers with it */
     UDR_CODEC_BAD      /* not a response that may be passed on; final. The reader says why */
 } udr_codec_status_t;
@@ -31,7 +32,7 @@ typedef enum udr_codec_status_t {
 typedef struct udr_codec_step_t {
     apr_size_t consumed; /* bytes of the input that are done with; the caller drops them once it has used `data` and the
                             fields */
-    udr_slice_t data;    /* UDR_CODEC_DATA: body bytes, within the input */
+    udr_slice_t data;    /* UDR_CODEC_DATA, UDR_CODEC_NOTE: bytes within the input, good until the next call */
 } udr_codec_step_t;
 
 #endif

@@ -81,9 +81,21 @@ bool udr_exchange_has_ended(const udr_exchange_t *x)
     return x->state == UDR_EXCHANGE_DONE || x->state == UDR_EXCHANGE_FAILED;
 }
 
+/* Between two frames, as far as the member takes it now. */
+static void tell_to_abort(const udr_exchange_t *x)
+{
+    const struct iovec word = {.iov_base = (void *)(uintptr_t)x->protocol->abort.ptr,
+                               .iov_len = x->protocol->abort.len};
+    apr_size_t sent;
+    if (word.iov_len && x->sender.wrote && x->sender.count == 0 && !x->sender.broken && !x->receiver.is_complete) {
+        (void)udr_connection_send(x->connection, &word, 1, &sent);
+    }
+}
+
 static void drop_connection(udr_exchange_t *x)
 {
     if (x->connection) {
+        tell_to_abort(x);
         udr_connection_close(x->connection);
         x->connection = NULL;
     }

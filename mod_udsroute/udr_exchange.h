@@ -40,6 +40,9 @@ typedef struct udr_client_ops_t {
      * (TLS): the tunnel is over. */
     apr_status_t (*shut)(void *client);
 
+    /* Bytes that the member has sent for the error log, at any time. They need not be whole lines. */
+    void (*note)(void *client, udr_slice_t bytes);
+
     /* Body bytes, good until the next push or end. */
     apr_status_t (*data)(void *client, udr_slice_t data);
     /* Pass on what was collected. flush: and keep nothing back, the head included. */
@@ -87,6 +90,7 @@ typedef enum udr_failure_kind_t {
     UDR_FAILURE_PEER,            /* not the user that `peer` asks for: why says who */
     UDR_FAILURE_CLOSED,          /* closed or reset before or within the response: why, error */
     UDR_FAILURE_RESPONSE,        /* a response that may not be passed on: why */
+    UDR_FAILURE_BUSY,            /* the member has refused to begin with the request: why */
     UDR_FAILURE_TIMEOUT,         /* silence for `timeout` while a response was due */
     UDR_FAILURE_CLIENT_BODY,     /* the client's body broke off or was refused: error */
     UDR_FAILURE_CLIENT_TIMEOUT,  /* the client neither sent nor took anything for too long */

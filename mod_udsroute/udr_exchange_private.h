@@ -40,6 +40,7 @@ typedef struct udr_receiver_t {
     bool ended;    /* the end is known to be there: read on to it */
     bool begun;    /* a byte has been received in this attempt */
     bool head_passed;
+    bool is_complete;     /* nothing of this response is due any more */
     bool wanted;          /* the client gets the body */
     apr_uint64_t relayed; /* body bytes given to the client */
     apr_size_t dropped;   /* bytes of an unwanted body */

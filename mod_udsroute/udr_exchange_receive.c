@@ -107,7 +107,8 @@ static void take_data(udr_exchange_t *x, udr_slice_t data)
 static bool may_send_more(const udr_exchange_t *x)
 {
     const udr_http1_head_t *head = x->receiver.reader.head;
-    return strcmp(x->plan.request->method, "HEAD") == 0 && !(head->has_length && head->length == 0);
+    return !x->protocol->is_framed && strcmp(x->plan.request->method, "HEAD") == 0 &&
+           !(head->has_length && head->length == 0);
 }
 
 void udr_exchange_finish(udr_exchange_t *x)
@@ -132,6 +133,7 @@ void udr_exchange_complete(udr_exchange_t *x, bool extra)
     bool keep = x->settings->reuse && head->persistent && x->sender.done && x->connection->file_is_known &&
                 !may_send_more(x) && !has_more_behind(x, extra);
     udr_exchange_trace(x, "relay", "complete, %" APR_UINT64_T_FMT " bytes of body", x->receiver.relayed);
+    x->receiver.is_complete = true;
     /* The member is free before the client has taken the last byte. */
     udr_exchange_release(x, keep);
     if (udr_exchange_held(x)) {
@@ -157,7 +159,7 @@ static const char *name_protocol(udr_exchange_t *x, const char *data, apr_size_t
         udr_connection_receive(x->connection, begin + len, sizeof begin - len, &more) == APR_SUCCESS) {
         len += more;
     }
-    return udr_http1_other_protocol(begin, len);
+    return x->protocol->recognize(begin, len);
 }
 
 static void refuse(udr_exchange_t *x, const char *data, apr_size_t len)
@@ -165,12 +167,13 @@ static void refuse(udr_exchange_t *x, const char *data, apr_size_t len)
     if (!x->receiver.head_passed) {
         x->failure.protocol = name_protocol(x, data, len);
     }
-    udr_exchange_fail(x, UDR_FAILURE_RESPONSE, APR_SUCCESS, x->receiver.reader.why);
+    udr_exchange_fail(x, x->receiver.reader.is_busy ? UDR_FAILURE_BUSY : UDR_FAILURE_RESPONSE, APR_SUCCESS,
+                      x->receiver.reader.why);
 }
 
 /* Has the reader understand as much as it can. Returns how many bytes were used, all of them when the exchange is over.
  */
-static apr_size_t understand(udr_exchange_t *x, const char *data, apr_size_t len)
+static apr_size_t understand(udr_exchange_t *x, char *data, apr_size_t len)
 {
     apr_size_t used = 0;
     while (!udr_exchange_has_ended(x)) {
@@ -190,6 +193,9 @@ static apr_size_t understand(udr_exchange_t *x, const char *data, apr_size_t len
             break;
         case UDR_CODEC_DATA:
             take_data(x, step.data);
+            break;
+        case UDR_CODEC_NOTE:
+            x->plan.ops->note(x->plan.client, step.data);
             break;
         case UDR_CODEC_END:
             if (len > used + step.consumed) {

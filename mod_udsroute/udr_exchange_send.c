@@ -33,9 +33,10 @@ static void add_part(udr_sender_t *sender, const char *ptr, apr_size_t len)
 
 static void add_head(udr_exchange_t *x)
 {
-    apr_size_t room = x->protocol->head_room(x->plan.request);
+    const char *why = NULL;
+    apr_size_t room = x->protocol->head_room(x->plan.request, &why);
     if (room == 0) {
-        udr_exchange_fail(x, UDR_FAILURE_REQUEST, APR_EINVAL, "a control character in method, path or a header field");
+        udr_exchange_fail(x, UDR_FAILURE_REQUEST, APR_EINVAL, why);
         return;
     }
     /* Most members take it at once: then it needs no memory of its own. */
@@ -91,7 +92,12 @@ static void add_body(udr_exchange_t *x)
     } else if (!fits_length(x, sender->body_sent + data.len, false)) {
         udr_exchange_fail(x, UDR_FAILURE_CLIENT_BODY, APR_EINVAL, "it is longer than its Content-Length");
     } else {
-        apr_size_t prefix = x->protocol->write_frame(x->plan.request, data.len, sender->prefix, &suffix);
+        const udr_request_t *request = x->plan.request;
+        if (x->protocol->frame_max && data.len > x->protocol->frame_max) {
+            data.len = x->protocol->frame_max;
+        }
+        bool is_last = request->body == UDR_BODY_LENGTH && sender->body_sent + data.len == request->length;
+        apr_size_t prefix = x->protocol->write_frame(request, data.len, is_last, sender->prefix, &suffix);
         add_part(sender, sender->prefix, prefix);
         add_part(sender, data.ptr, data.len);
         add_part(sender, suffix.ptr, suffix.len);

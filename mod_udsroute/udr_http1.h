@@ -25,6 +25,7 @@ typedef enum udr_http1_framing_t {
 
 /* The head that was read last. Slices point into the input of the call that answered INTERIM or HEAD. */
 typedef struct udr_http1_head_t {
+    bool is_cgi;                 /* it is a CGI response: its field Status has been used and is not to be passed on */
     int minor;                   /* HTTP/1.minor: 0 or 1 (a higher minor version counts as 1) */
     int status;                  /* 100 to 599 */
     udr_slice_t reason;          /* may be empty */

@@ -151,9 +151,10 @@ static void put_head(writer_t *writer, const udr_request_t *request, bool persis
     PUT(writer, "\r\n");
 }
 
-apr_size_t udr_http1_request_room(const udr_request_t *request)
+apr_size_t udr_http1_request_room(const udr_request_t *request, const char **why)
 {
     if (!is_sendable(request)) {
+        *why = "a control character in method, path or a header field";
         return 0;
     }
     return OWN_FIELDS + strlen(request->method) + strlen(request->target) + strlen(request->host) +

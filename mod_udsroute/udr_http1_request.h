@@ -28,6 +28,9 @@ typedef struct udr_request_t {
     bool is_http10;        /* says HTTP/1.0: some health checks have to */
     bool accepts_trailers; /* the client said `TE: trailers` */
     const char *upgrade;   /* the protocols to be offered to the member (RFC 9110, 7.8); NULL: none */
+    /* For protocols of CGI's kind, which say nothing of the above but the body: the variables (RFC 3875, 4.1), without
+     * CONTENT_LENGTH. NULL: none are needed. */
+    const apr_table_t *params;
 } udr_request_t;
 
 /* Room for what stands around one run of bytes in the chunked coding: a size and a line end before it. */
@@ -37,8 +40,8 @@ typedef struct udr_request_t {
 bool udr_request_is_idempotent(const udr_request_t *request);
 
 /* How many bytes the head takes at most. 0: method, target, host or a field has a byte that could end a line; nothing
- * may be sent. */
-apr_size_t udr_http1_request_room(const udr_request_t *request);
+ * may be sent, and *why is a static sentence that says so. */
+apr_size_t udr_http1_request_room(const udr_request_t *request, const char **why);
 
 /* Writes the head where there is so much room; returns its length. persistent: the connection is to stay open. */
 apr_size_t udr_http1_request_head(const udr_request_t *request, bool persistent, char *room);

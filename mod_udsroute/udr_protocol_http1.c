@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-static apr_size_t write_frame(const udr_request_t *request, apr_size_t len, char prefix[UDR_PROTOCOL_FRAME],
-                              udr_slice_t *suffix)
+static apr_size_t write_frame(const udr_request_t *request, apr_size_t len, bool is_last,
+                              char prefix[UDR_PROTOCOL_FRAME], udr_slice_t *suffix)
 {
+    (void)is_last;
     if (request->body != UDR_BODY_CHUNKED) {
         *suffix = (udr_slice_t){"", 0};
         return 0;
@@ -40,7 +41,7 @@ static udr_codec_status_t answer(udr_reader_t *reader, udr_codec_status_t status
     return status;
 }
 
-static udr_codec_status_t reader_feed(udr_reader_t *reader, const char *data, apr_size_t len, udr_codec_step_t *step)
+static udr_codec_status_t reader_feed(udr_reader_t *reader, char *data, apr_size_t len, udr_codec_step_t *step)
 {
     return answer(reader, udr_http1_reader_feed(&reader->state.http1, data, len, step));
 }
@@ -62,6 +63,7 @@ static void reader_skip(udr_reader_t *reader, apr_size_t len)
 
 const udr_protocol_t udr_protocol_http1 = {
     .name = "HTTP",
+    .has_keepalive = true,
     .head_room = udr_http1_request_room,
     .write_head = udr_http1_request_head,
     .write_frame = write_frame,
@@ -71,4 +73,5 @@ const udr_protocol_t udr_protocol_http1 = {
     .reader_eof = reader_eof,
     .reader_verbatim = reader_verbatim,
     .reader_skip = reader_skip,
+    .recognize = udr_http1_other_protocol,
 };

@@ -152,6 +152,9 @@ static size_t step_once(reading_t *reading, const char *arrived, size_t len)
         REQUIRE(len - step.consumed < reading->reader.limits.head);
         REQUIRE(!reading->body_due || reading->reader.head.framing == UDR_HTTP1_CHUNKED || step.consumed == len);
         break;
+    case UDR_CODEC_NOTE:
+        REQUIRE(false);
+        break;
     case UDR_CODEC_BAD:
         REQUIRE(reading->reader.why);
         break;

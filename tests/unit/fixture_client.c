@@ -147,6 +147,12 @@ static apr_status_t take_shut(void *baton)
     return client->answer.shut;
 }
 
+static void take_note(void *baton, udr_slice_t bytes)
+{
+    fake_client_t *client = baton;
+    text_add(&client->notes, bytes.ptr, bytes.len);
+}
+
 /* The bytes stay where they are until the next push or end: only then are they looked at. */
 static apr_status_t take_data(void *baton, udr_slice_t data)
 {
@@ -202,6 +208,7 @@ const udr_client_ops_t fake_client_ops = {
     .head = take_head,
     .upgrade = take_upgrade,
     .shut = take_shut,
+    .note = take_note,
     .data = take_data,
     .push = take_push,
     .drain = take_drain,

@@ -53,6 +53,7 @@ typedef struct fake_client_t {
     text_t interim_fields; /* of all 1xx, likewise */
     text_t body;
     text_t trailers;
+    text_t notes; /* for the error log */
     udr_http1_head_t head;
     apr_size_t largest; /* body bytes at once */
     udr_slice_t unpushed[UNPUSHED_MAX];

@@ -117,6 +117,9 @@ static void say_answer(transcript_t *transcript, const udr_http1_reader_t *reade
         assert_non_null(reader->why);
         say(transcript, "%sbad: %s", separator, reader->why);
         break;
+    case UDR_CODEC_NOTE:
+        fail_msg("HTTP has no notes");
+        break;
     case UDR_CODEC_MORE:
         break;
     }

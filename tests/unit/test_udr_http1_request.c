@@ -59,7 +59,8 @@ static const char *text_of(udr_slice_t slice)
 /* From the heap and as large as it says it needs: a sanitizer sees what is written behind it. */
 static const char *head_of(const udr_request_t *request, bool persistent)
 {
-    apr_size_t room = udr_http1_request_room(request);
+    const char *why = NULL;
+    apr_size_t room = udr_http1_request_room(request, &why);
     assert_true(room > 0);
     char *written = malloc(room);
     assert_non_null(written);
@@ -72,7 +73,8 @@ static const char *head_of(const udr_request_t *request, bool persistent)
 
 static bool is_refused(const udr_request_t *request)
 {
-    return udr_http1_request_room(request) == 0;
+    const char *why = NULL;
+    return udr_http1_request_room(request, &why) == 0 && why != NULL;
 }
 
 /* --- what it is --- */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a member says to the error log (FastCGI's stderr), line by line. */
+#include "mod_udsroute/mod_udsroute_client_private.h"
+
+#include <string.h>
+
+/* A longer line is cut: httpd's log takes 8 KiB with all that stands before. */
+#define LONGEST_LINE 4096
+
+static void tell(const udr_client_t *client, const char *line, apr_size_t len)
+{
+    len -= len > 0 && line[len - 1] == '\r';
+    if (len > 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, client->r, UDRNO(0069) "member %s says: %.*s",
+                      client->member->target->text, (int)len, line);
+    }
+}
+
+/* Puts what is only part of a line behind what there is of it. */
+static void keep(udr_client_t *client, const char *bytes, apr_size_t len)
+{
+    if (!client->note) {
+        client->note = apr_palloc(client->r->pool, LONGEST_LINE);
+    }
+    memcpy(client->note + client->note_len, bytes, len);
+    client->note_len += len;
+}
+
+void udr_client_end_note(udr_client_t *client)
+{
+    if (client->note_len) {
+        tell(client, client->note, client->note_len);
+        client->note_len = 0;
+    }
+}
+
+void udr_client_note(void *baton, udr_slice_t bytes)
+{
+    udr_client_t *client = baton;
+    while (bytes.len) {
+        const char *lf = memchr(bytes.ptr, '\n', bytes.len);
+        apr_size_t len = lf ? (apr_size_t)(lf - bytes.ptr) : bytes.len;
+        apr_size_t room = LONGEST_LINE - client->note_len;
+        bool is_cut = len > room;
+        len = is_cut ? room : len;
+        if (lf && !is_cut && client->note_len == 0) {
+            tell(client, bytes.ptr, len);
+        } else {
+            keep(client, bytes.ptr, len);
+            if (lf || is_cut) {
+                udr_client_end_note(client);
+            }
+        }
+        len += lf && !is_cut;
+        bytes.ptr += len;
+        bytes.len -= len;
+    }
+}
