@@ -109,6 +109,8 @@ typedef struct udr_match_t {
     const char *host; /* for the Host field: host and port of the line's target; NULL: the member's, whichever it is */
     const char *target; /* the request target to send, path and query, encoded; without a member: what comes behind the
                            path of whichever it is. See udr_route_target() */
+    const char *script; /* of a SetHandler line to a member that runs scripts: the file's name; NULL: what is run
+                           follows from the target */
     const char
         *filename; /* what r->filename was set to: something else there means that a rule has diverted the request */
 } udr_match_t;

@@ -83,6 +83,10 @@ void udr_client_trim(conn_rec *c);
 /* Nothing was passed on: the request is as it was before the exchange, for httpd to answer. */
 void udr_client_take_back(udr_client_t *client);
 
+/* On a worker: reads all of a body of unknown length and keeps it, the most of it in a file, so that it has a length.
+ * OK, or the HTTP status to answer with. */
+int udr_client_spool(udr_client_t *client);
+
 /* The exchange has ended: what the member has said to the error log has, too. */
 void udr_client_end_note(udr_client_t *client);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the client share: mod_udsroute_client.c has its life and the table of functions, *_body.c the
  * request's body, *_head.c the heads of responses, *_pass.c the way to the output filters, *_note.c what goes to the
- * error log. Layer: glue; included by mod_udsroute_client*.c only. */
+ * error log, *_spool.c bodies that are kept before they are sent. Layer: glue; included by mod_udsroute_client*.c only.
+ */
 #ifndef MOD_UDSROUTE_CLIENT_PRIVATE_H
 #define MOD_UDSROUTE_CLIENT_PRIVATE_H
 

@@ -254,7 +254,8 @@ static int serve_on_worker(udr_client_t *client, udr_exchange_plan_t *plan)
 static int serve(request_rec *r, const udr_match_t *match)
 {
     udr_request_t *request = apr_palloc(r->pool, sizeof *request);
-    int rc = udr_request_fill(request, r);
+    bool is_cgi = udr_balancer_is_cgi(match->balancer);
+    int rc = udr_request_fill(request, r, is_cgi);
     if (rc != OK) {
         return rc;
     }
@@ -266,6 +267,9 @@ static int serve(request_rec *r, const udr_match_t *match)
     }
     udr_child_tidy_unthreaded(match->balancer);
     udr_client_t *client = udr_client_create(r, match, request);
+    if (is_cgi && request->body == UDR_BODY_CHUNKED && (rc = udr_client_spool(client)) != OK) {
+        return rc;
+    }
     udr_exchange_plan_t plan = {
         .picker = match->balancer->picker,
         .request = request,

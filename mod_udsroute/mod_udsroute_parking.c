@@ -71,6 +71,14 @@ static int within_another(request_rec *r)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+/* A body that has to be there before anything is sent: reading it waits for the client. */
+static bool is_to_be_spooled(const request_rec *r)
+{
+    const udr_match_t *match = udr_match_get(r);
+    const udr_balancer_t *balancer = match ? match->balancer : udr_sethandler_balancer(r);
+    return apr_table_get(r->headers_in, "Transfer-Encoding") && balancer && udr_balancer_is_cgi(balancer);
+}
+
 int udr_parking_guard(request_rec *r)
 {
     if (!udr_loops_here()) {
@@ -79,7 +87,7 @@ int udr_parking_guard(request_rec *r)
     if (r->main || r->prev) {
         return within_another(r);
     }
-    if ((udr_match_get(r) || udr_sethandler_is_ours(r)) && !has_filtered_body(r)) {
+    if ((udr_match_get(r) || udr_sethandler_is_ours(r)) && !has_filtered_body(r) && !is_to_be_spooled(r)) {
         return DECLINED;
     }
     udr_adopted_send_to_worker(r, NULL);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_request.h"
+#include "mod_udsroute/mod_udsroute_cgi.h"
 #include "mod_udsroute/mod_udsroute_route.h"
 #include "mod_udsroute/udr_fields.h"
+#include "mod_udsroute/udr_protocol.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
@@ -166,10 +168,14 @@ void udr_request_address(udr_request_t *request, request_rec *r, const udr_match
         }
     }
     request->host = host ? host : udr_route_host(match, member);
-    request->upgrade = offered_protocols(r, member->settings.upgrade);
+    if (member->target->scheme->protocol->is_cgi) {
+        udr_cgi_fill(request, r, match, member);
+    } else {
+        request->upgrade = offered_protocols(r, member->settings.upgrade);
+    }
 }
 
-int udr_request_fill(udr_request_t *request, request_rec *r)
+int udr_request_fill(udr_request_t *request, request_rec *r, bool is_cgi)
 {
     memset(request, 0, sizeof *request);
     request->method = r->method;
@@ -177,7 +183,7 @@ int udr_request_fill(udr_request_t *request, request_rec *r)
     request->accepts_trailers = te && udr_fields_list_has(te, "trailers", 8);
     int rc = fill_body(request, r);
     if (rc == OK) {
-        request->fields = make_fields(r);
+        request->fields = is_cgi ? apr_table_make(r->pool, 1) : make_fields(r);
     }
     return rc;
 }

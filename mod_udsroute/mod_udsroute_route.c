@@ -150,6 +150,7 @@ static void set_match(request_rec *r, const udr_route_t *route, const char *targ
     match->member = route->member;
     match->host = route->target->authority;
     match->target = target;
+    match->script = NULL;
     ap_set_module_config(r->request_config, &udsroute_module, match);
     /* For logs and for modules that want a name. Ours look only whether it is still the same. */
     r->filename = apr_pstrcat(r->pool, UDR_HANDLER ":", target, NULL);
@@ -283,10 +284,13 @@ int udr_route_map_to_storage(request_rec *r)
 
 int udr_route_fixups(request_rec *r)
 {
-    if (!udr_match_get(r) && !udr_sethandler_is_ours(r)) {
+    const udr_match_t *match = udr_match_get(r);
+    if (!match && !udr_sethandler_is_ours(r)) {
         return DECLINED;
     }
-    if (udr_dir_config(r)->add_headers != 0) {
+    /* A CGI program knows REMOTE_ADDR and HTTPS. */
+    const udr_balancer_t *balancer = match ? match->balancer : udr_sethandler_balancer(r);
+    if (udr_dir_config(r)->add_headers != 0 && !(balancer && udr_balancer_is_cgi(balancer))) {
         apr_table_setn(r->headers_in, "X-Forwarded-Proto", ap_http_scheme(r));
         udr_conn_get(r->connection)->proto_set = r;
     }

@@ -3,6 +3,7 @@
 #include "mod_udsroute/mod_udsroute_config.h"
 #include "mod_udsroute/mod_udsroute_route.h"
 #include "mod_udsroute/udr_path.h"
+#include "mod_udsroute/udr_protocol.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
@@ -17,7 +18,18 @@ struct udr_handler_line_t {
     const char *value;          /* as written; httpd makes it lower case before a request has it */
     const udr_target_t *target; /* NULL: a handler of somebody else */
     udr_balancer_t *balancer;
+    bool is_for_files; /* it stands in <Files> or <FilesMatch>, for scripts that are in files */
 };
+
+static bool stands_in_files(const ap_directive_t *directive)
+{
+    for (const ap_directive_t *section = directive->parent; section; section = section->parent) {
+        if (strcasecmp(section->directive, "<Files") == 0 || strcasecmp(section->directive, "<FilesMatch") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
 {
@@ -42,6 +54,7 @@ static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
     }
     udr_settings_init(&settings);
     line->balancer = udr_config_single(udr_server_config(cmd->server), line->target, &settings, &source, cmd->pool);
+    line->is_for_files = stands_in_files(cmd->directive);
     return NULL;
 }
 
@@ -58,6 +71,27 @@ bool udr_sethandler_is_ours(const request_rec *r)
     return r->handler && strncmp(r->handler, UDR_HANDLER_PREFIX, PREFIX_LEN) == 0;
 }
 
+const udr_balancer_t *udr_sethandler_balancer(const request_rec *r)
+{
+    const udr_handler_line_t *line = udr_dir_config(r)->handler;
+    return line ? line->balancer : NULL;
+}
+
+/* What httpd can tell need not be asked of the application. In a <Location> there need be no file: the runtime's own
+ * status page, say. */
+static int check_script(request_rec *r)
+{
+    if (r->finfo.filetype == APR_NOFILE) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "script not found: %s", r->filename);
+        return HTTP_NOT_FOUND;
+    }
+    if (r->finfo.filetype == APR_DIR) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "a directory is no script: %s", r->filename);
+        return HTTP_FORBIDDEN;
+    }
+    return OK;
+}
+
 int udr_sethandler_match(request_rec *r, const udr_match_t **match)
 {
     const udr_handler_line_t *line = udr_dir_config(r)->handler;
@@ -68,6 +102,11 @@ int udr_sethandler_match(request_rec *r, const udr_match_t **match)
                                   "configuration only, never from AddHandler or a rewrite rule",
                       r->handler);
         return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    bool is_script = line->target->scheme->protocol->names_script;
+    int rc = is_script && line->is_for_files ? check_script(r) : OK;
+    if (rc != OK) {
+        return rc;
     }
     const char *base = udr_path_protect(line->target->path, r->pool);
     apr_size_t len = strlen(base);
@@ -80,6 +119,7 @@ int udr_sethandler_match(request_rec *r, const udr_match_t **match)
     made->member = APR_ARRAY_IDX(line->balancer->members, 0, udr_member_t *);
     made->host = line->target->authority;
     made->target = udr_route_with_query(r, udr_path_join(base, udr_route_encode(r, r->uri), r->pool));
+    made->script = is_script && r->filename ? udr_path_join(line->target->path, r->filename, r->pool) : NULL;
     *match = made;
     return OK;
 }

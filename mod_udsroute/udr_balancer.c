@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_balancer.h"
+#include "mod_udsroute/udr_protocol.h"
 
 #include <apr_strings.h>
 
@@ -41,9 +42,50 @@ static bool leads_to_same(const udr_target_t *a, const udr_target_t *b)
     return says_the_same(a, b) && udr_address_equal(a->address, b->address);
 }
 
+/* The target of the first line, and its place; NULL: there is none yet. */
+static const udr_target_t *first_target(const udr_balancer_t *balancer, const udr_source_t **source)
+{
+    if (balancer->members->nelts) {
+        *source = &APR_ARRAY_IDX(balancer->sources, 0, udr_source_t);
+        return APR_ARRAY_IDX(balancer->members, 0, const udr_member_t *)->target;
+    }
+    if (balancer->globs->nelts) {
+        const udr_glob_t *glob = APR_ARRAY_IDX(balancer->globs, 0, const udr_glob_t *);
+        *source = &glob->source;
+        return glob->target;
+    }
+    return NULL;
+}
+
+/* A request is made ready for members of one protocol before one of them is picked. */
+static const char *check_protocol(const udr_balancer_t *balancer, const udr_target_t *target, apr_pool_t *p)
+{
+    const udr_source_t *source = NULL;
+    const udr_target_t *first = first_target(balancer, &source);
+    if (!first || first->scheme->protocol == target->scheme->protocol) {
+        return NULL;
+    }
+    return apr_psprintf(p,
+                        "'%s' speaks %s, but '%s' on %s %s: all members of a balancer speak the same protocol; make "
+                        "it two balancers",
+                        target->text, target->scheme->protocol->name, first->text, udr_source_print_place(source, p),
+                        first->scheme->protocol->name);
+}
+
+bool udr_balancer_is_cgi(const udr_balancer_t *balancer)
+{
+    const udr_source_t *source;
+    const udr_target_t *first = first_target(balancer, &source);
+    return first && first->scheme->protocol->is_cgi;
+}
+
 const char *udr_balancer_add(udr_balancer_t *balancer, const udr_target_t *target, const udr_settings_t *settings,
                              const udr_source_t *source, apr_pool_t *p)
 {
+    const char *error = check_protocol(balancer, target, p);
+    if (error) {
+        return error;
+    }
     for (int i = 0; i < balancer->members->nelts; i++) {
         const udr_member_t *other = APR_ARRAY_IDX(balancer->members, i, udr_member_t *);
 
@@ -64,6 +106,10 @@ const char *udr_balancer_add(udr_balancer_t *balancer, const udr_target_t *targe
 const char *udr_balancer_add_glob(udr_balancer_t *balancer, const udr_target_t *target, const udr_settings_t *settings,
                                   const udr_source_t *source, apr_pool_t *p)
 {
+    const char *error = check_protocol(balancer, target, p);
+    if (error) {
+        return error;
+    }
     for (int i = 0; i < balancer->globs->nelts; i++) {
         const udr_glob_t *other = APR_ARRAY_IDX(balancer->globs, i, const udr_glob_t *);
 

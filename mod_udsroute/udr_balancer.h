@@ -26,14 +26,17 @@ typedef struct udr_balancer_t {
 /* An empty one; all is unset. name: as udr_target_parse_balancer_name() gives it; NULL: a plain route's own. */
 udr_balancer_t *udr_balancer_create(const char *name, const udr_source_t *source, apr_pool_t *p);
 
-/* Adds a member, made from p. Returns NULL, or, when one with this address, protocol and path is there already, a
- * sentence that names its line; nothing is added then. */
+/* Adds a member, made from p. Returns NULL, or a sentence that names another member's line when one with this address,
+ * protocol and path is there already, or one that speaks another protocol; nothing is added then. */
 const char *udr_balancer_add(udr_balancer_t *balancer, const udr_target_t *target, const udr_settings_t *settings,
                              const udr_source_t *source, apr_pool_t *p);
 
 /* The same for a pattern. */
 const char *udr_balancer_add_glob(udr_balancer_t *balancer, const udr_target_t *target, const udr_settings_t *settings,
                                   const udr_source_t *source, apr_pool_t *p);
+
+/* Its members are asked as CGI programs are (udr_protocol_t). */
+bool udr_balancer_is_cgi(const udr_balancer_t *balancer);
 
 /* "balancer app", or "member unix:/run/app.sock|http://localhost" where it has no name; for logs. From p. */
 const char *udr_balancer_print(const udr_balancer_t *balancer, apr_pool_t *p);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_check.h"
 #include "mod_udsroute/udr_agent.h"
+#include "mod_udsroute/udr_check_request.h"
 #include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_connection.h"
 #include "mod_udsroute/udr_protocol.h"
@@ -58,48 +59,20 @@ struct udr_check_t {
 /* --- what is asked ---------------------------------------------------------------------------------------------------
  */
 
-/* hcuri stands behind the member's path, with one slash between. What a request substitutes in that path ($1, ${NAME})
- * a check can't: there hcuri stands alone. */
-static const char *target_of(const udr_member_t *member, const char *verb, apr_pool_t *p)
-{
-    const char *path = strchr(member->target->path, '$') ? "" : member->target->path;
-    const char *uri = member->settings.check.uri;
-    apr_size_t len = strlen(path);
-    if (!uri) {
-        /* RFC 9110, 9.3.7: of the server as a whole. */
-        return strcmp(verb, "OPTIONS") == 0 ? "*" : (*path ? path : "/");
-    }
-    if (*uri == '?') {
-        return apr_pstrcat(p, *path ? path : "/", uri, NULL);
-    }
-    len -= len > 0 && path[len - 1] == '/';
-    return apr_psprintf(p, "%.*s%s%s", (int)len, path, *uri == '/' ? "" : "/", uri);
-}
-
 static apr_status_t prepare(udr_check_t *check, apr_pool_t *p)
 {
     const udr_protocol_t *protocol = check->member->target->scheme->protocol;
-    int method = check->member->settings.check.method;
-    const char *verb = udr_check_method_verb(method);
-    if (!verb) {
+    const char *why = NULL;
+    if (!udr_check_request_fill(&check->request, check->member, p)) {
         return APR_SUCCESS;
     }
-    apr_table_t *fields = apr_table_make(p, 1);
-    apr_table_setn(fields, "User-Agent", "mod_udsroute (health check)");
-    check->request = (udr_request_t){.method = verb,
-                                     .target = target_of(check->member, verb, p),
-                                     .host = check->member->target->authority,
-                                     .fields = fields,
-                                     .is_http10 = !udr_check_method_is_11(method)};
-    const char *why = NULL;
     apr_size_t room = protocol->head_room(&check->request, &why);
     if (room == 0) {
         return APR_EINVAL; /* was checked when it was read */
     }
     char *head = apr_palloc(p, room);
-    apr_size_t len = protocol->write_head(&check->request, false, head);
-    check->asked = (udr_slice_t){head, len};
-    check->wants_body = strcmp(verb, "GET") == 0 && check->member->settings.check.expr;
+    check->asked = (udr_slice_t){head, protocol->write_head(&check->request, false, head)};
+    check->wants_body = strcmp(check->request.method, "GET") == 0 && check->member->settings.check.expr;
     return APR_SUCCESS;
 }
 

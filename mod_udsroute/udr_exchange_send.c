@@ -19,7 +19,8 @@ void udr_exchange_send_init(udr_exchange_t *x)
     udr_sender_t *sender = &x->sender;
     memset(sender, 0, sizeof *sender);
     sender->awaits_continue = x->plan.request->expect_continue;
-    sender->continue_until = x->now + CONTINUE_WAIT;
+    /* A CGI program can't say it. */
+    sender->continue_until = x->now + (x->protocol->is_cgi ? 0 : CONTINUE_WAIT);
     sender->body_ended = x->plan.request->body == UDR_BODY_NONE ||
                          (x->plan.request->body == UDR_BODY_LENGTH && x->plan.request->length == 0);
 }
@@ -117,7 +118,7 @@ static void take_parts(udr_exchange_t *x)
         return;
     }
     if (sender->awaits_continue && x->now >= sender->continue_until) {
-        udr_exchange_trace(x, "send", "no 100 Continue from the member: the body goes without");
+        udr_exchange_trace(x, "send", "no 100 Continue from the member: the body is asked for without");
         sender->awaits_continue = false;
         (void)udr_exchange_client_took(x, x->plan.ops->body_invite(x->plan.client));
     }

@@ -28,6 +28,10 @@ typedef struct udr_protocol_t {
      * kind none is sent in pieces of unknown number, and no upgrade, Expect or trailers. */
     bool is_cgi;
 
+    /* Of these: it says which script is to be run, by SCRIPT_FILENAME, and what stands behind it in the path by
+     * PATH_INFO. Not: all is one application's, PATH_INFO says what is asked of it. */
+    bool names_script;
+
     /* A runtime's process serves one connection, also while that is idle. */
     bool is_exclusive;
 
