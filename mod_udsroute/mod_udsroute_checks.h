@@ -17,6 +17,10 @@ void udr_checks_init(server_rec *main_server, udr_loop_t *loop, apr_pool_t *p);
 /* Without threads: makes one, which ends with the process, and all of the above for it. After fork(2). */
 apr_status_t udr_checks_start_alone(server_rec *main_server);
 
+/* Without threads, and without checks: what those of a former configuration have found is forgotten, unless the child
+ * that has made them is still about to leave it to others: then the next time. By the main thread, now and then. */
+void udr_checks_forget_alone(const server_rec *main_server);
+
 /* Four times a second, on the loop's thread: takes over, if nobody makes the checks; or leaves them to a newer
  * generation. Returns whether this child makes them. */
 bool udr_checks_attend(apr_time_t now);

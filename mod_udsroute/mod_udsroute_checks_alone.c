@@ -8,8 +8,11 @@
  * pools (apr_pool_cleanup_for_exec()) does not meet one that is being changed. Nor does it touch the members' idle
  * connections, which are the main thread's; those notice what has become of their socket when they are used. */
 #include "mod_udsroute/mod_udsroute_checks.h"
+#include "mod_udsroute/mod_udsroute_shared.h"
 #include "mod_udsroute/mod_udsroute_watch.h"
 #include "mod_udsroute/udr_clock.h"
+#include "mod_udsroute/udr_leader.h"
+#include "mod_udsroute/udr_verdict.h"
 
 #include <apr_allocator.h>
 #include <apr_thread_proc.h>
@@ -102,4 +105,60 @@ apr_status_t udr_checks_start_alone(server_rec *main_server)
         rv = start_thread();
     }
     return rv;
+}
+
+/* --- without checks --------------------------------------------------------------------------------------------------
+ */
+
+static bool remembers(apr_uint32_t slot)
+{
+    return slot != UDR_SHARED_NONE && udr_verdict_remembers(udr_shared_slot(udr_share_get(), slot));
+}
+
+static void forget(apr_uint32_t slot)
+{
+    if (remembers(slot)) {
+        (void)udr_verdict_forget(udr_shared_slot(udr_share_get(), slot), udr_clock_now());
+        udr_shared_bump_epoch(udr_share_access());
+    }
+}
+
+static bool any_remembers(const apr_array_header_t *members, const apr_array_header_t *globs)
+{
+    bool any = false;
+    for (int i = 0; !any && i < members->nelts; i++) {
+        any = remembers(APR_ARRAY_IDX(members, i, const udr_member_t *)->slot);
+    }
+    for (int i = 0; !any && i < globs->nelts; i++) {
+        const udr_glob_t *glob = APR_ARRAY_IDX(globs, i, const udr_glob_t *);
+        for (int k = 0; !any && k < glob->growth; k++) {
+            any = remembers(glob->berths[k]);
+        }
+    }
+    return any;
+}
+
+static void forget_all(const apr_array_header_t *members, const apr_array_header_t *globs)
+{
+    for (int i = 0; i < members->nelts; i++) {
+        forget(APR_ARRAY_IDX(members, i, const udr_member_t *)->slot);
+    }
+    for (int i = 0; i < globs->nelts; i++) {
+        const udr_glob_t *glob = APR_ARRAY_IDX(globs, i, const udr_glob_t *);
+        for (int k = 0; k < glob->growth; k++) {
+            forget(glob->berths[k]);
+        }
+    }
+}
+
+/* As one that leads, for this moment: whoever has made checks so far could find another one bad right behind this. */
+void udr_checks_forget_alone(const server_rec *main_server)
+{
+    for (const server_rec *s = main_server; s; s = s->next) {
+        const udr_server_config_t *config = udr_server_config(s);
+        if (any_remembers(config->members, config->globs) && udr_leader_attend(udr_share_get(), false)) {
+            forget_all(config->members, config->globs);
+            udr_leader_leave(udr_share_get());
+        }
+    }
 }

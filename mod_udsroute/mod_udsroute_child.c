@@ -23,6 +23,7 @@
 
 static struct {
     bool is_threaded;
+    bool forgets_checks; /* without threads: nobody makes any that would */
     server_rec *servers;
     apr_time_t attended_at; /* without threads */
 } child;
@@ -82,12 +83,23 @@ static void files_have_changed(udr_watch_t *watch, uint32_t events)
     udr_watch_read();
 }
 
-/* The threads, the first of which keeps the pools tidy. A prefork child runs its cleanups from a signal handler: no
- * thread may have to be waited for there, and only checks need one. */
+/* A prefork child runs its cleanups from a signal handler: no thread may have to be waited for there, and only checks
+ * need one. */
+static apr_status_t start_unthreaded(void)
+{
+    child.forgets_checks = !udr_checks_are_wanted(child.servers);
+    if (!child.forgets_checks) {
+        return udr_checks_start_alone(child.servers);
+    }
+    udr_checks_forget_alone(child.servers);
+    return APR_SUCCESS;
+}
+
+/* The threads, the first of which keeps the pools tidy. */
 static apr_status_t start(apr_pool_t *pchild)
 {
     if (!child.is_threaded) {
-        return udr_checks_are_wanted(child.servers) ? udr_checks_start_alone(child.servers) : APR_SUCCESS;
+        return start_unthreaded();
     }
     udr_checks_init(child.servers, udr_loops_first(), pchild);
     apr_status_t rv = udr_loops_attend(udr_share_descriptor(), turns_have_come);
@@ -184,6 +196,9 @@ void udr_child_attend_unthreaded(void)
         child.attended_at = now;
         udr_share_attend();
         udr_globs_attend(now);
+        if (child.forgets_checks) {
+            udr_checks_forget_alone(child.servers);
+        }
     }
 }
 

@@ -13,14 +13,18 @@ static bool try_to_lead(pthread_mutex_t *leading)
     return error == 0 || error == EOWNERDEAD;
 }
 
+void udr_leader_leave(const udr_shared_t *shared)
+{
+    (void)pthread_mutex_unlock(udr_shared_leading(shared));
+}
+
 bool udr_leader_attend(const udr_shared_t *shared, bool leads)
 {
-    pthread_mutex_t *leading = udr_shared_leading(shared);
     if (!udr_shared_is_succeeded(shared)) {
-        return leads || try_to_lead(leading);
+        return leads || try_to_lead(udr_shared_leading(shared));
     }
     if (leads) {
-        (void)pthread_mutex_unlock(leading);
+        udr_leader_leave(shared);
     }
     return false;
 }

@@ -12,4 +12,7 @@
  * its configuration isn't the server's any more. */
 bool udr_leader_attend(const udr_shared_t *shared, bool leads);
 
+/* By the same thread: it leads no longer. */
+void udr_leader_leave(const udr_shared_t *shared);
+
 #endif

@@ -313,6 +313,11 @@ void udr_verdict_suspend(udr_slot_t *slot)
     (void)udr_health_note(&slot->health, UDR_HEALTH_SUSPENDED);
 }
 
+bool udr_verdict_remembers(const udr_slot_t *slot)
+{
+    return atomic_load(&slot->health) != 0 || atomic_load(&slot->agent) != 0;
+}
+
 unsigned int udr_verdict_forget(udr_slot_t *slot, apr_time_t now)
 {
     bool was_down = is_down(slot);

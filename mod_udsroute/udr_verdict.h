@@ -101,6 +101,9 @@ unsigned int udr_verdict_check(udr_slot_t *slot, const udr_finding_t *finding, a
 /* It isn't checked for the time being: the operator has stopped or disabled it. What checks have found stays. */
 void udr_verdict_suspend(udr_slot_t *slot);
 
+/* Is anything known of it that checks have found? */
+bool udr_verdict_remembers(const udr_slot_t *slot);
+
 /* It isn't checked any more: what checks have found is forgotten. */
 unsigned int udr_verdict_forget(udr_slot_t *slot, apr_time_t now);
 

@@ -43,8 +43,8 @@ def runner(request):
     return request.param
 
 
-def start(sandbox, runner, parameters=GET, names="ab", **more):
-    patients = {name: Patient(sandbox, name) for name in names}
+def start(sandbox, runner, parameters=GET, names="ab", behaviour=well, **more):
+    patients = {name: Patient(sandbox, name, behaviour) for name in names}
     mpm, head = runner
     config = head + STATUS + balancer(sandbox, {name: parameters for name in names})
     more = {"children": 2 if mpm == "prefork" else 3, "threads": 8, **more}
@@ -141,14 +141,26 @@ def test_an_old_child_leaves_the_checks_to_a_new_one(sandbox, runner):
         assert client.read_response().status == 200
 
 
-def test_checks_that_are_no_longer_asked_for(sandbox):
-    """The member is not down for ever."""
-    httpd, patients = start(sandbox, ("event", ""))
+def test_checks_that_are_no_longer_asked_for(sandbox, runner):
+    """The member is not down for ever, even if no request comes."""
+    httpd, patients = start(sandbox, runner)
+    wait_until(lambda: health(httpd, "a")["passes"], "a check that passes")
     patients["a"].behaviour = answers(500)
     httpd.log.expect(DOWN.format("a"))
     httpd.reconfigure("hcmethod=GET", "hcmethod=NONE")
-    wait_until(lambda: members(httpd)["a"]["state"] == "up", "it to be up")
+    wait_for_state(httpd, "a", "up")
     assert health(httpd, "a")["method"] == "NONE"
+
+
+def test_checks_that_are_no_longer_asked_for_of_a_member_that_never_passed_one(sandbox, runner):
+    """Nobody knows how it is, and it takes requests."""
+    httpd, patients = start(sandbox, runner, names="a", behaviour=answers(500))
+    httpd.log.expect(DOWN.format("a"))
+    httpd.reconfigure("hcmethod=GET", "hcmethod=NONE")
+    wait_for_state(httpd, "a", "unknown")
+    patients["a"].behaviour = well
+    assert fetch(httpd.port, "/x").status == 200
+    wait_for_state(httpd, "a", "up")
 
 
 def test_an_end_in_the_middle_of_checks(sandbox, runner):
