@@ -106,7 +106,8 @@ static void look(lookout_t *at, apr_time_t now)
         tell_error(at, rv, p);
     }
     if (rv == APR_SUCCESS) {
-        udr_berth_merge(shared, at->glob, number, &listing, now, &arrivals, p);
+        /* Not before what is listed was there: checks that were begun until now say nothing of it. */
+        udr_berth_merge(shared, at->glob, number, &listing, udr_clock_now(), &arrivals, p);
         tell_arrivals(at, &arrivals, p);
     }
     apr_pool_destroy(p);

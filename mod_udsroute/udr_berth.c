@@ -148,15 +148,21 @@ bool udr_berth_lose(udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t b
     return is_first;
 }
 
+/* Whom a check has met that was begun before its file came is not known. */
+static bool is_unchecked_since(const udr_berth_t *berth, apr_time_t begun)
+{
+    return atomic_load(&berth->state) == UDR_BERTH_UNCHECKED && begun >= atomic_load(&berth->since);
+}
+
 bool udr_berth_pass(udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t berth, apr_uint32_t tenancy,
-                    apr_time_t now)
+                    apr_time_t begun, apr_time_t now)
 {
     bool has_passed = false;
     udr_berth_t *at = udr_berth_at(shared, berth);
-    if (atomic_load(&at->state) != UDR_BERTH_UNCHECKED || !udr_berth_begin_change(shared, glob)) {
+    if (!is_unchecked_since(at, begun) || !udr_berth_begin_change(shared, glob)) {
         return false;
     }
-    if (udr_berth_is_held(shared, berth, tenancy) && atomic_load(&at->state) == UDR_BERTH_UNCHECKED) {
+    if (udr_berth_is_held(shared, berth, tenancy) && is_unchecked_since(at, begun)) {
         atomic_store(&at->state, UDR_BERTH_OPEN);
         has_passed = true;
     }

@@ -42,7 +42,7 @@ typedef struct udr_lodging_t {
 /* berth: its slot. false: it is just being changed; ask again when the epoch has changed. */
 bool udr_berth_read(const udr_shared_t *shared, apr_uint32_t berth, udr_lodging_t *lodging);
 
-/* UDR_BERTH_…; and when that socket came, or went. */
+/* UDR_BERTH_…; and when that socket came (or another of its name, or with another mode), or went. */
 apr_uint32_t udr_berth_state(const udr_shared_t *shared, apr_uint32_t berth);
 apr_time_t udr_berth_since(const udr_shared_t *shared, apr_uint32_t berth);
 
@@ -54,9 +54,10 @@ bool udr_berth_is_held(const udr_shared_t *shared, apr_uint32_t berth, apr_uint3
 bool udr_berth_lose(udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t berth, apr_uint32_t tenancy,
                     apr_time_t now);
 
-/* A check has found it good: requests may come, if its file is still there. True: they may from now on. */
+/* A check has found it good that was begun then: requests may come, if that was the file that is there now. True: they
+ * may from now on. */
 bool udr_berth_pass(udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t berth, apr_uint32_t tenancy,
-                    apr_time_t now);
+                    apr_time_t begun, apr_time_t now);
 
 /* Now and then: forgets those that are drained. True: the directory is to be read, as there is a place for who was left
  * out, or somebody has died over a merge. */

@@ -133,6 +133,9 @@ static void keep(merge_t *merge, apr_uint32_t slot, const udr_sighted_t *sighted
         say(merge, merge->arrivals->came, sighted->name);
     } else {
         atomic_store(&berth->file, sighted->file);
+        /* As if it had just come: what a check finds that was begun before is somebody else's, the next one is made at
+         * once, and nobody may listen yet. */
+        atomic_store(&berth->since, merge->now);
         (void)udr_verdict_file_appeared(udr_shared_slot(merge->shared, slot), merge->now);
     }
     merge->has_changed = true;

@@ -82,7 +82,8 @@ static void done(void *baton, const udr_finding_t *finding, const char *why)
         subject->look_until = 0;
     }
     if (subject->glob && finding->cause == UDR_CAUSE_NONE) {
-        (void)udr_berth_pass(subject->checker->shared, subject->glob, subject->member->slot, subject->tenancy, now);
+        (void)udr_berth_pass(subject->checker->shared, subject->glob, subject->member->slot, subject->tenancy,
+                             finding->begun, now);
     }
     if (!subject->looks || !is_unreachable(finding->cause)) {
         tell(subject, finding, why, now);

@@ -81,7 +81,7 @@ typedef struct udr_berth_t {
     _Atomic apr_uint32_t state;                 /* UDR_BERTH_… */
     _Atomic apr_uint32_t tenancy;               /* up by two for each new name; odd: it is just being changed */
     _Atomic apr_uint64_t file;                  /* a hash of which file it is, and of its mode */
-    _Atomic apr_int64_t since;                  /* when its file came, or went */
+    _Atomic apr_int64_t since;                  /* when its file came or was replaced, or went */
     _Atomic apr_uint64_t name[UDR_BERTH_WORDS]; /* of the file; zeros to the end */
 } udr_berth_t;
 

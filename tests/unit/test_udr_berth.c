@@ -330,19 +330,47 @@ static void waits_for_a_check_where_one_is_due(void **state)
     assert_merge("a", "+a -b");
     assert_int_equal(state_of("a"), UDR_BERTH_UNCHECKED);
     assert_int_equal(udr_berth_present(shared, glob), 0);
-    assert_true(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), now));
-    assert_false(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), now));
+    assert_true(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), now, now));
+    assert_false(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), now, now));
     assert_int_equal(state_of("a"), UDR_BERTH_OPEN);
     assert_int_equal(udr_berth_present(shared, glob), 1);
     (void)merge("");
     apr_time_t then = now;
-    assert_false(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), now));
+    assert_false(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), now, now));
     (void)merge("a");
     assert_int_equal(state_of("a"), UDR_BERTH_UNCHECKED);
     assert_int_equal(udr_berth_empty_since(shared, glob), then); /* requests go on waiting */
     glob->needs_check = false;
     udr_berth_claim(shared, glob); /* a new configuration asks for none */
     assert_int_equal(state_of("a"), UDR_BERTH_OPEN);
+}
+
+static void check_of_somebody_before_does_not_open(void **state)
+{
+    (void)state;
+    glob->needs_check = true;
+    (void)merge("");
+    (void)merge("a");
+    apr_time_t begun = now - 1;
+    assert_false(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), begun, now));
+    (void)merge("");
+    (void)merge("a");
+    assert_false(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), begun + 1, now));
+    begun = now;
+    (void)merge("a:2"); /* replaced before the check has ended */
+    assert_false(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), begun, now));
+    assert_int_equal(state_of("a"), UDR_BERTH_UNCHECKED);
+    assert_true(udr_berth_pass(shared, glob, slot_of("a"), tenancy_of("a"), now, now));
+}
+
+static void another_file_has_come_just_now(void **state)
+{
+    (void)state;
+    (void)merge("a b");
+    apr_time_t then = now;
+    (void)merge("a:2 b");
+    assert_int_equal(udr_berth_since(shared, slot_of("a")), now);
+    assert_int_equal(udr_berth_since(shared, slot_of("b")), then);
 }
 
 static void remembers_since_when_nobody_is_there(void **state)
@@ -489,6 +517,8 @@ int main(void)
         TEST(fewer_places_after_a_reload),
         TEST(who_finds_no_file_is_the_first_to_tell),
         TEST(waits_for_a_check_where_one_is_due),
+        TEST(check_of_somebody_before_does_not_open),
+        TEST(another_file_has_come_just_now),
         TEST(remembers_since_when_nobody_is_there),
         TEST(tells_an_error_once),
         TEST(another_file_is_worth_a_try),

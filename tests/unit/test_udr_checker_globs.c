@@ -188,6 +188,40 @@ static void checks_again_who_comes_back(void **state)
     run_until_open(name);
 }
 
+static void checks_at_once_who_is_replaced(void **state)
+{
+    (void)state;
+    glob->settings.check.interval = apr_time_from_sec(86400);
+    place_listen(&place, 100);
+    there_are(name);
+    run_until_open(name);
+    apr_uint64_t count = checks_of(name);
+    there_are(apr_pstrcat(pool, name, ":2", NULL));
+    apr_time_t end = udr_clock_now() + apr_time_from_sec(20);
+    while (checks_of(name) == count) {
+        assert_true(udr_clock_now() < end);
+        run_for(5);
+    }
+}
+
+/* Begun before it came back, for whoever was there then. */
+static void check_of_the_one_before_opens_nothing(void **state)
+{
+    (void)state;
+    glob->settings.check.interval = apr_time_from_sec(86400);
+    place_listen(&place, 1);
+    place_crowd_backlog(&place);
+    there_are(name);
+    run_for(5); /* a check waits for the backlog */
+    (void)glob_merge(shared, glob, "", udr_clock_now(), pool);
+    (void)glob_merge(shared, glob, name, udr_clock_now(), pool);
+    place_disperse(&place);
+    run_for(200);
+    assert_int_equal(state_of(name), UDR_BERTH_UNCHECKED);
+    udr_checker_attend(checker, udr_clock_now());
+    run_until_open(name);
+}
+
 static void checks_nobody_who_has_gone(void **state)
 {
     (void)state;
@@ -221,6 +255,8 @@ int main(void)
         TEST(opens_after_the_first_good_check),
         TEST(waits_until_somebody_listens),
         TEST(checks_again_who_comes_back),
+        TEST(checks_at_once_who_is_replaced),
+        TEST(check_of_the_one_before_opens_nothing),
         TEST(checks_nobody_who_has_gone),
         TEST(another_one_in_its_place_is_another_one),
     };

@@ -136,7 +136,7 @@ static void waits_for_checks(void **state)
     merge("a.sock");
     (void)sync_all();
     assert_true(candidates[place_of("a.sock")].is_away);
-    assert_true(udr_berth_pass(shared, glob, tenant_of("a.sock")->member.slot, tenant_of("a.sock")->tenancy, now));
+    assert_true(udr_berth_pass(shared, glob, tenant_of("a.sock")->member.slot, tenant_of("a.sock")->tenancy, now, now));
     (void)sync_all();
     assert_false(candidates[place_of("a.sock")].is_away);
 }
