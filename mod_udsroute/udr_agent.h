@@ -9,8 +9,8 @@
 
 #include <apr_pools.h>
 
-/* udr_slot_agent() of what a field section says; 0: nothing. A word or number that it can't be says nothing. Working
- * memory is from p. */
+/* udr_slot_agent() of what a field section says; 0: nothing. A word or number that it can't be says nothing, nor
+ * does a field that comes more than once. Working memory is from p. */
 apr_uint32_t udr_agent_read(udr_slice_t fields, apr_pool_t *p);
 
 #endif

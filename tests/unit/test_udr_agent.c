@@ -10,7 +10,9 @@
 
 #include <apr_general.h>
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -53,6 +55,11 @@ static void hears_nothing_where_nothing_is_said(void **state)
         "X-UDSRoute-State: \r\n",
         "X-UDSRoute-State: maintenance\r\n",
         "X-UDSRoute-State: up\r\nX-UDSRoute-State: down\r\n",
+        "X-UDSRoute-State: down\r\nA: b\r\nx-udsroute-state:\r\n",
+        "X-UDSRoute-State: down, down\r\n",
+        "X-UDSRoute-State: downdowndowndowndown\r\n",
+        "X-UDSRoute-Weight: 50\r\nX-UDSRoute-Weight: 50\r\n",
+        "X-UDSRoute-Weight: 0000000000000050\r\n",
         "X-UDSRoute-Weight: -1\r\n",
         "X-UDSRoute-Weight: 101\r\n",
         "X-UDSRoute-Weight: 50%\r\n",
@@ -64,11 +71,40 @@ static void hears_nothing_where_nothing_is_said(void **state)
     assert_int_equal(udr_slot_agent_percent(0), 100);
 }
 
+/* That this process has had at once, in KiB. */
+static long most_memory(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_maxrss;
+}
+
+/* What lines without end say is nothing, and making a list of them would take gigabytes. */
+static void needs_no_memory_for_many_lines(void **state)
+{
+    static const char line[] = "X-UDSRoute-State: down\r\n";
+    enum { LINES = 20000 };
+    char *text = malloc(LINES * (sizeof line - 1));
+    apr_pool_t *p;
+    (void)state;
+    assert_non_null(text);
+    for (size_t i = 0; i < LINES; i++) {
+        memcpy(text + i * (sizeof line - 1), line, sizeof line - 1);
+    }
+    assert_int_equal(apr_pool_create(&p, pool), APR_SUCCESS);
+    long before = most_memory();
+    assert_int_equal(udr_agent_read((udr_slice_t){text, LINES * (sizeof line - 1)}, p), 0);
+    assert_true(most_memory() < before + 65536);
+    apr_pool_destroy(p);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_state_and_weight),
         cmocka_unit_test(hears_nothing_where_nothing_is_said),
+        cmocka_unit_test(needs_no_memory_for_many_lines),
     };
     apr_initialize();
     apr_pool_create(&pool, NULL);
