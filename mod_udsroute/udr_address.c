@@ -273,18 +273,32 @@ bool udr_address_matches(const udr_address_t *pattern, const char *name)
     return apr_fnmatch(last_part(pattern->name), name, APR_FNM_PERIOD | APR_FNM_NOESCAPE) == APR_SUCCESS;
 }
 
-const udr_address_t *udr_address_in_directory(const udr_address_t *pattern, const char *name, apr_pool_t *p)
+/* With its slash. */
+static apr_size_t directory_length(const udr_address_t *pattern)
 {
-    apr_size_t before = (apr_size_t)(last_part(pattern->name) - pattern->name);
-    udr_address_t *made;
+    return (apr_size_t)(last_part(pattern->name) - pattern->name);
+}
 
-    if (before + strlen(name) > UDR_ADDRESS_MAX) {
-        return NULL;
+bool udr_address_fits(const udr_address_t *pattern, const char *name)
+{
+    if (directory_length(pattern) + strlen(name) > UDR_ADDRESS_MAX) {
+        return false;
     }
     for (const char *byte = name; *byte; byte++) {
         if (apr_iscntrl(*byte)) {
-            return NULL;
+            return false;
         }
+    }
+    return true;
+}
+
+const udr_address_t *udr_address_in_directory(const udr_address_t *pattern, const char *name, apr_pool_t *p)
+{
+    apr_size_t before = directory_length(pattern);
+    udr_address_t *made;
+
+    if (!udr_address_fits(pattern, name)) {
+        return NULL;
     }
     made = apr_pcalloc(p, sizeof(*made));
     made->kind = UDR_ADDRESS_PATH;

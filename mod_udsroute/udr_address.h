@@ -47,8 +47,11 @@ const char *udr_address_parse_pattern(const udr_address_t **address, const char 
  * byte by byte. */
 bool udr_address_matches(const udr_address_t *pattern, const char *name);
 
-/* The socket of that name in the pattern's directory, from p. NULL: its path would be longer than UDR_ADDRESS_MAX, or
- * the name has control characters, which no log shows as they are. */
+/* Can a file of that name, in the pattern's directory, be an address? Its path is not longer than UDR_ADDRESS_MAX, and
+ * the name has no control characters, which no log shows as they are. */
+bool udr_address_fits(const udr_address_t *pattern, const char *name);
+
+/* The socket of that name in the pattern's directory, from p. NULL: it doesn't fit. */
 const udr_address_t *udr_address_in_directory(const udr_address_t *pattern, const char *name, apr_pool_t *p);
 
 /* Fills a sockaddr for connect(2). Returns its length: an abstract name is not terminated, its length counts. */

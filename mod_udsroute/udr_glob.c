@@ -83,7 +83,7 @@ static void note(udr_listing_t *listing, const udr_glob_t *glob, int directory, 
     if (!udr_glob_takes(glob, name) || fstatat(directory, name, &info, 0) != 0 || !S_ISSOCK(info.st_mode)) {
         return;
     }
-    if (!udr_address_in_directory(glob->target->address, name, p)) {
+    if (!udr_address_fits(glob->target->address, name)) {
         listing->unusable = listing->unusable ? listing->unusable : apr_pstrdup(p, name);
         return;
     }

@@ -300,6 +300,9 @@ static void makes_addresses_of_names(void **state)
     assert_non_null(udr_address_in_directory(pattern, repeat('x', 98), pool));
     assert_null(udr_address_in_directory(pattern, repeat('x', 99), pool));
     assert_null(udr_address_in_directory(pattern, "a\nb", pool));
+    assert_true(udr_address_fits(pattern, repeat('x', 98)));
+    assert_false(udr_address_fits(pattern, repeat('x', 99)));
+    assert_false(udr_address_fits(pattern, "a\177"));
 }
 
 /* --- length --- */
