@@ -71,10 +71,20 @@ static void tell(const udr_subject_t *subject, const udr_finding_t *finding, con
     }
 }
 
+static void begin_next(udr_subject_t *subject)
+{
+    if (subject->has_to) {
+        begin(subject, false);
+    } else if (subject->has_to_look) {
+        begin(subject, true);
+    }
+}
+
 static void done(void *baton, const udr_finding_t *finding, const char *why)
 {
     udr_subject_t *subject = baton;
     apr_time_t now = udr_clock_now();
+    subject->has_given_way = false;
     if (udr_shared_is_succeeded(subject->checker->shared)) {
         return; /* another configuration holds by now */
     }
@@ -90,9 +100,7 @@ static void done(void *baton, const udr_finding_t *finding, const char *why)
     } else if (subject->look_until > now) {
         look_again(subject, now);
     }
-    if (subject->has_to) {
-        begin(subject, false);
-    }
+    begin_next(subject);
 }
 
 static bool accepts(void *baton, const udr_member_t *member, const udr_answer_t *answer, const char **why,
@@ -109,9 +117,12 @@ static void begin(udr_subject_t *subject, bool looks)
 {
     if (udr_check_is_running(subject->check)) {
         subject->has_to |= !looks;
+        subject->has_to_look |= looks;
         return;
     }
-    subject->has_to = false;
+    /* Neither is a reason to leave the other. */
+    subject->has_to &= looks;
+    subject->has_to_look &= !looks;
     subject->looks = looks;
     udr_check_begin(subject->check, !is_checked(subject));
 }
@@ -121,7 +132,7 @@ static bool may_check(udr_subject_t *subject)
     bool is_stopped = atomic_load(&subject->hot->flags) & (UDR_SLOT_DISABLED | UDR_SLOT_STOPPED);
     if (is_stopped && !subject->is_suspended) {
         udr_check_cancel(subject->check);
-        subject->has_to = false;
+        subject->has_to = subject->has_to_look = subject->has_given_way = false;
         subject->look_until = 0;
         udr_verdict_suspend(subject->slot);
     }
@@ -172,8 +183,13 @@ void udr_checker_look(udr_checker_t *checker, const udr_member_t *member)
     }
     subject->looked_at = now;
     udr_loop_clear_timer(checker->loop, &subject->look);
-    /* One that runs was begun before. */
-    udr_check_cancel(subject->check);
+    if (udr_check_is_running(subject->check)) {
+        /* It was begun before. But of two in a row one ends: who changes its mode all the time is checked, too. */
+        if (!subject->has_given_way) {
+            udr_check_cancel(subject->check);
+        }
+        subject->has_given_way = true;
+    }
     begin(subject, true);
 }
 

@@ -21,6 +21,8 @@ typedef struct udr_subject_t {
     apr_time_t looked_at;  /* for its file */
     bool looks;            /* the check that runs is a look: that it can't be connected to yet is no failure */
     bool has_to;           /* another is due when the one that runs has ended */
+    bool has_to_look;      /* a look, likewise */
+    bool has_given_way;    /* for the one that runs another was broken off: it is to end */
     bool is_suspended;     /* by the operator */
     apr_int64_t gone_seen; /* the last time that it was gone, as noticed */
     /* Of a glob only. */

@@ -142,12 +142,17 @@ static void stop_running(udr_timer_t *timer)
     udr_loop_stop(loop);
 }
 
-/* For so many milliseconds. */
-static void run_for(int ms)
+/* For so many milliseconds, while nobody accepts. */
+static void run_loop_for(int ms)
 {
     udr_timer_t timer = {.expired = stop_running};
     udr_loop_set_timer(loop, &timer, udr_clock_now() + apr_time_from_msec(ms));
     udr_loop_run(loop);
+}
+
+static void run_for(int ms)
+{
+    run_loop_for(ms);
     let_go();
 }
 
@@ -394,6 +399,39 @@ static void looks_at_members_that_are_not_checked(void **state)
     look_until_somebody_listens("hcmethod=NONE");
 }
 
+/* Nobody answers, and for each event the check that runs is begun anew. */
+static void checks_whose_mode_changes_all_the_time(void **state)
+{
+    udr_slot_t *slot = add("a", "hcmethod=GET hcinterval=300ms hctimeout=300ms hcfails=2", -1);
+    apr_time_t end = udr_clock_now() + apr_time_from_sec(10);
+    (void)state;
+    start();
+    while (news_count == 0) {
+        assert_true(udr_clock_now() < end);
+        udr_checker_look(checker, member_at(0));
+        run_loop_for(15);
+    }
+    assert_int_equal(state_of(slot), UDR_HEALTH_DOWN);
+}
+
+/* What the check that runs finds is not what there is by now. */
+static void looks_again_at_who_comes_while_it_looks(void **state)
+{
+    udr_slot_t *slot = add("a", "hcmethod=GET hcinterval=24h hctimeout=24h", -1);
+    (void)state;
+    atomic_store(&slot->checked_at, udr_clock_now());
+    start();
+    udr_checker_look(checker, member_at(0));
+    udr_checker_look(checker, member_at(0)); /* within 10 ms */
+    run_loop_for(30);
+    close(place_accept(&place));
+    apr_time_t end = udr_clock_now() + apr_time_from_sec(10);
+    while (!place_is_wanted(&place)) {
+        assert_true(udr_clock_now() < end);
+        run_loop_for(5);
+    }
+}
+
 static void does_not_look_at_who_takes_requests_anyway(void **state)
 {
     (void)state;
@@ -429,6 +467,8 @@ int main(void)
         TEST(does_not_hold_it_against_a_member_that_it_has_gone),
         TEST(leaves_the_pause_to_whom_was_reached),
         TEST(looks_again_until_somebody_listens),
+        TEST(checks_whose_mode_changes_all_the_time),
+        TEST(looks_again_at_who_comes_while_it_looks),
         TEST(looks_at_members_that_are_not_checked),
         TEST(does_not_look_at_who_takes_requests_anyway),
         TEST(looks_when_it_begins_at_who_is_out),
