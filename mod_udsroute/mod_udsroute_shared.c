@@ -107,25 +107,29 @@ static const char *scope_of(const udr_balancer_t *balancer, const server_rec *s,
     return scope;
 }
 
+/* What the configuration says of a slot's member. */
+static void configure(apr_uint32_t slot, const udr_settings_t *settings)
+{
+    udr_operator_configure(udr_shared_hot(share.shared, slot), udr_shared_slot(share.shared, slot), settings);
+    udr_queue_set_limit(share.shared, slot, (apr_uint32_t)settings->maxconn);
+}
+
+/* Of plain routes to one member the first has the word: if each had it, the configuration would seem to have changed
+ * twice with each reload, and undo what an operator has said. */
 static apr_status_t claim_member(udr_member_t *member, const char *scope)
 {
     unsigned char identity[UDR_IDENTITY_SIZE];
     const udr_target_t *target = member->target;
+    bool is_again = false;
     udr_shared_identify(identity, scope, target->address->text, target->scheme->name, target->path);
-    apr_status_t rv = udr_shared_claim(share.shared, identity, &member->slot);
-    if (rv != APR_SUCCESS) {
+    apr_status_t rv = udr_shared_claim(share.shared, identity, &member->slot, &is_again);
+    if (rv != APR_SUCCESS || is_again) {
         return rv;
     }
-    udr_hot_t *hot = udr_shared_hot(share.shared, member->slot);
-    udr_slot_t *slot = udr_shared_slot(share.shared, member->slot);
-    int status = member->settings.status;
-    bool is_new = atomic_load(&hot->elected) == 0;
-    udr_operator_configure(hot, slot, (apr_uint32_t)(status & ~UDR_STATUS_ERROR),
-                           (apr_uint32_t)member->settings.load_factor);
-    udr_queue_set_limit(share.shared, member->slot, (apr_uint32_t)member->settings.maxconn);
-    if (is_new && (status & UDR_STATUS_ERROR)) {
-        udr_report_t marked = {.outcome = UDR_OUTCOME_MARKED};
-        (void)udr_verdict_report(slot, &marked, member->settings.retry, udr_clock_now());
+    bool is_new = atomic_load(&udr_shared_hot(share.shared, member->slot)->elected) == 0;
+    configure(member->slot, &member->settings);
+    if (is_new && (member->settings.status & UDR_STATUS_ERROR)) {
+        udr_verdict_mark(udr_shared_slot(share.shared, member->slot), member->settings.retry, udr_clock_now());
     }
     return APR_SUCCESS;
 }
@@ -136,13 +140,9 @@ static apr_status_t claim_berth(const udr_glob_t *glob, int index, const char *s
     const udr_target_t *target = glob->target;
     udr_shared_identify(identity, scope, target->address->text,
                         apr_psprintf(ptemp, "berth %d of %s", index, target->scheme->name), target->path);
-    apr_status_t rv = udr_shared_claim(share.shared, identity, &glob->berths[index]);
+    apr_status_t rv = udr_shared_claim(share.shared, identity, &glob->berths[index], NULL);
     if (rv == APR_SUCCESS) {
-        udr_hot_t *hot = udr_shared_hot(share.shared, glob->berths[index]);
-        udr_operator_configure(hot, udr_shared_slot(share.shared, glob->berths[index]),
-                               (apr_uint32_t)(glob->settings.status & ~UDR_STATUS_ERROR),
-                               (apr_uint32_t)glob->settings.load_factor);
-        udr_queue_set_limit(share.shared, glob->berths[index], (apr_uint32_t)glob->settings.maxconn);
+        configure(glob->berths[index], &glob->settings);
     }
     return rv;
 }
@@ -154,7 +154,7 @@ static apr_status_t claim_glob(udr_glob_t *glob, const char *scope, apr_pool_t *
     const udr_target_t *target = glob->target;
     udr_shared_identify(identity, scope, target->address->text,
                         apr_pstrcat(ptemp, "glob of ", target->scheme->name, NULL), target->path);
-    apr_status_t rv = udr_shared_claim(share.shared, identity, &glob->slot);
+    apr_status_t rv = udr_shared_claim(share.shared, identity, &glob->slot, NULL);
     for (int i = 0; rv == APR_SUCCESS && i < glob->growth; i++) {
         rv = claim_berth(glob, i, scope, ptemp);
     }
@@ -185,7 +185,7 @@ static apr_status_t claim_balancer(udr_balancer_t *balancer, const server_rec *s
     for (int i = 0; i < balancer->globs->nelts; i++) {
         forget_slots(APR_ARRAY_IDX(balancer->globs, i, udr_glob_t *));
     }
-    apr_status_t rv = udr_shared_claim(share.shared, identity, &balancer->slot);
+    apr_status_t rv = udr_shared_claim(share.shared, identity, &balancer->slot, NULL);
     for (int i = 0; rv == APR_SUCCESS && i < balancer->members->nelts; i++) {
         rv = claim_member(APR_ARRAY_IDX(balancer->members, i, udr_member_t *), scope);
     }
@@ -390,8 +390,7 @@ void udr_share_file_gone(const udr_member_t *member, apr_time_t now)
 
 void udr_share_operate(const udr_member_t *member, udr_operation_t operation)
 {
-    udr_operator_say(udr_shared_hot(share.shared, member->slot), udr_shared_slot(share.shared, member->slot),
-                     operation);
+    udr_operator_say(udr_shared_hot(share.shared, member->slot), operation);
     udr_shared_bump_epoch(share.shared);
 }
 

@@ -117,7 +117,7 @@ const char *udr_balancer_check_maxconn(const udr_balancer_t *route, const udr_ba
     *where = &route->source;
     return apr_psprintf(
         p,
-        "maxconn=%d is in effect for the route on %s, too, which says %d: requests in flight are counted "
+        "maxconn=%d of the route on %s is in effect for this one, too, which says %d: requests in flight are counted "
         "over both, so write the same, or a <UDSBalancer> for one of them",
-        member->settings.maxconn, udr_source_print_place(&earlier->source, p), other->settings.maxconn);
+        other->settings.maxconn, udr_source_print_place(&earlier->source, p), member->settings.maxconn);
 }

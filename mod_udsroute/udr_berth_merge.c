@@ -40,9 +40,7 @@ static void wipe(udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t bert
     atomic_store(&hot->traffic_base, atomic_load(&hot->traffic_base) - atomic_exchange(&hot->traffic, 0));
     atomic_store(&hot->latency, 0);
     atomic_store(&hot->latency_at, 0);
-    atomic_store(&hot->weight, 0);
-    udr_operator_configure(hot, slot, (apr_uint32_t)(glob->settings.status & ~UDR_STATUS_ERROR),
-                           (apr_uint32_t)glob->settings.load_factor);
+    udr_operator_begin(hot, slot, &glob->settings);
 }
 
 /* False: a request is under way there after all. */
@@ -62,8 +60,7 @@ static bool move_in(udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t s
     wipe(shared, glob, slot);
     open_berth(shared, glob, slot, sighted->file, now);
     if (glob->settings.status & UDR_STATUS_ERROR) {
-        udr_report_t marked = {.outcome = UDR_OUTCOME_MARKED};
-        (void)udr_verdict_report(udr_shared_slot(shared, slot), &marked, glob->settings.retry, now);
+        udr_verdict_mark(udr_shared_slot(shared, slot), glob->settings.retry, now);
     }
     atomic_store(&berth->tenancy, tenancy + 2);
     return true;

@@ -4,6 +4,7 @@
 #ifndef UDR_OPERATOR_H
 #define UDR_OPERATOR_H
 
+#include "mod_udsroute/udr_settings.h"
 #include "mod_udsroute/udr_slot.h"
 
 /* A member is one of four: an operator's word replaces the former one. What else `status` says (spare, hot standby,
@@ -15,14 +16,17 @@ typedef enum udr_operation_t {
     UDR_OPERATION_STOP
 } udr_operation_t;
 
-/* The configuration, anew: flags (UDR_SLOT_...) and weight (hundredths) of a member. They take effect, unless an
- * operator has said something else since the configuration last said another thing: a reload undoes nobody's work, and
- * who changes `status` or `loadfactor` there is heard. The parent, one thread. */
-void udr_operator_configure(udr_hot_t *hot, udr_slot_t *slot, apr_uint32_t flags, apr_uint32_t weight);
+/* The configuration, anew: `status` and `loadfactor` of a member. They take effect, unless an operator has said
+ * something else since the configuration last said another thing: a reload undoes nobody's work, and who changes them
+ * there is heard. Once for each slot and configuration, by the parent, one thread. */
+void udr_operator_configure(udr_hot_t *hot, udr_slot_t *slot, const udr_settings_t *settings);
+
+/* Another member is in the slot, of which no operator has said anything. One thread of all processes. */
+void udr_operator_begin(udr_hot_t *hot, udr_slot_t *slot, const udr_settings_t *settings);
 
 /* An operator's word, for all children and over graceful restarts. Any thread of any process; then the caller
  * increments the epoch. */
-void udr_operator_say(udr_hot_t *hot, udr_slot_t *slot, udr_operation_t operation);
+void udr_operator_say(udr_hot_t *hot, udr_operation_t operation);
 
 /* The same for the weight, in hundredths; 0: the configuration's. */
 void udr_operator_weigh(udr_hot_t *hot, apr_uint32_t weight);

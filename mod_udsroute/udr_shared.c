@@ -228,7 +228,8 @@ static apr_status_t reuse_slot(udr_shared_t *shared, apr_uint32_t *slot)
     return APR_SUCCESS;
 }
 
-apr_status_t udr_shared_claim(udr_shared_t *shared, const unsigned char identity[UDR_IDENTITY_SIZE], apr_uint32_t *slot)
+apr_status_t udr_shared_claim(udr_shared_t *shared, const unsigned char identity[UDR_IDENTITY_SIZE], apr_uint32_t *slot,
+                              bool *is_again)
 {
     apr_status_t rv = APR_SUCCESS;
     apr_uint32_t found = find(shared, identity);
@@ -242,6 +243,9 @@ apr_status_t udr_shared_claim(udr_shared_t *shared, const unsigned char identity
             return rv;
         }
         shared->slots[found].known_since = shared->generation;
+    }
+    if (is_again) {
+        *is_again = shared->slots[found].state == SLOT_CLAIMED && shared->slots[found].generation == shared->generation;
     }
     memcpy(shared->slots[found].identity, identity, UDR_IDENTITY_SIZE);
     shared->slots[found].state = SLOT_CLAIMED;

@@ -80,10 +80,11 @@ void udr_shared_identify(unsigned char identity[UDR_IDENTITY_SIZE], const char *
 apr_uint32_t udr_shared_begin_generation(udr_shared_t *shared);
 
 /* A slot for that identity: the one it has had, with all that is in it, or one that is all zero. As often as one likes;
- * the same identity is the same slot. APR_ENOSPC: none is free. (Released ones are free when the children that may know
- * them are gone; udr_row_reap() before finds out who has died.) */
-apr_status_t udr_shared_claim(udr_shared_t *shared, const unsigned char identity[UDR_IDENTITY_SIZE],
-                              apr_uint32_t *slot);
+ * the same identity is the same slot. *is_again (or NULL): this generation has claimed it before. APR_ENOSPC: none is
+ * free. (Released ones are free when the children that may know them are gone; udr_row_reap() before finds out who has
+ * died.) */
+apr_status_t udr_shared_claim(udr_shared_t *shared, const unsigned char identity[UDR_IDENTITY_SIZE], apr_uint32_t *slot,
+                              bool *is_again);
 
 /* What this generation has claimed it does without after all. Where no former one had it, it is free at once. */
 void udr_shared_disclaim(udr_shared_t *shared, apr_uint32_t slot);

@@ -127,9 +127,8 @@ typedef struct udr_slot_t {
     udr_histogram_t latency;                   /* to the end of a response */
     udr_history_t history;                     /* the last minutes of requests, failed and latency */
     _Atomic apr_uint32_t configured_flags;     /* what the configuration said when it was last read; udr_operator's, as
-                                                  the next two */
+                                                  the next */
     _Atomic apr_uint32_t configured_weight;    /* in hundredths */
-    _Atomic apr_uint32_t is_overruled;         /* 1: flags are what an operator has said */
     union {
         udr_berth_t berth;
         udr_berths_t berths;

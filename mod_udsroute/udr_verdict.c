@@ -329,6 +329,12 @@ unsigned int udr_verdict_forget(udr_slot_t *slot, apr_time_t now)
     return change;
 }
 
+void udr_verdict_mark(udr_slot_t *slot, apr_interval_time_t retry, apr_time_t now)
+{
+    const udr_report_t report = {.outcome = UDR_OUTCOME_MARKED};
+    (void)udr_verdict_report(slot, &report, retry, now);
+}
+
 /* --- its file --- */
 
 unsigned int udr_verdict_file_gone(udr_slot_t *slot, apr_interval_time_t retry, apr_time_t now)

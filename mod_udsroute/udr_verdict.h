@@ -98,6 +98,9 @@ unsigned int udr_verdict_report(udr_slot_t *slot, const udr_report_t *report, ap
  * process at a time calls this for a member (udr_leader). */
 unsigned int udr_verdict_check(udr_slot_t *slot, const udr_finding_t *finding, apr_time_t now);
 
+/* It is new, and the configuration says +E of it. retry, now: as above. */
+void udr_verdict_mark(udr_slot_t *slot, apr_interval_time_t retry, apr_time_t now);
+
 /* It isn't checked for the time being: the operator has stopped or disabled it. What checks have found stays. */
 void udr_verdict_suspend(udr_slot_t *slot);
 

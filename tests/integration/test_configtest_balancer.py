@@ -564,7 +564,7 @@ def test_routes_that_differ_in_maxconn(sandbox, second):
     config = f"UDSRoute /a {target} maxconn=3\nUDSRoute /c {other} maxconn=9\n"
     test = accepted(sandbox, config + second.format(target), udsroute_log_level="warn")
     (said,) = warnings(test)
-    assert "UDR0038" in said and "maxconn=5" in said and "says 3" in said
+    assert "UDR0038" in said and "maxconn=3 of" in said and "says 5" in said
     assert f"on line {test.line_of('maxconn=5')} of {test.file}" in said
     test = accepted(sandbox, config + second.replace("=5", "=3 timeout=7").format(target), udsroute_log_level="warn")
     assert warnings(test) == []

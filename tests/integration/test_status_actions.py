@@ -2,7 +2,7 @@
 """UDSStatusActions: what an operator does to members by POST, how long that lasts, and who may not."""
 import pytest
 
-from udr_balancers import balancer, start_members
+from udr_balancers import balancer, start_members, target
 from udr_client import fetch
 from udr_loops import adopted, loop_httpd
 from udr_processes import wait_until
@@ -110,6 +110,25 @@ def test_lasts_until_the_configuration_says_something_else(sandbox):
     assert state(httpd, "a") == "draining" and read_members(httpd)["a"]["weight"] == 5
     httpd.reconfigure("loadfactor=3", "loadfactor=4")
     assert state(httpd, "a") == "draining" and read_members(httpd)["a"]["weight"] == 4
+
+
+def test_lasts_where_routes_to_one_member_disagree(sandbox):
+    """The first one has the word: no reload takes the others for news."""
+    start_members(sandbox, "a")
+    routes = "".join(
+        f"UDSRoute /{path} {target(sandbox, 'a')} {parameters}\n"
+        for path, parameters in (("x", "loadfactor=3 status=+I"), ("y", "loadfactor=5"), ("z", "status=+D"))
+    )
+    httpd = sandbox.httpd(status_section(actions=True) + routes)
+    assert state(httpd, "a") == "unknown"
+    forms = Forms(httpd)
+    forms.send("a", "drain")
+    forms.send("a", "weight", weight="7")
+    for _ in range(2):
+        httpd.renew()
+        assert (state(httpd, "a"), read_members(httpd)["a"]["weight"]) == ("draining", 7)
+    httpd.reconfigure("loadfactor=3 status=+I", "loadfactor=4 status=+S")
+    assert (state(httpd, "a"), read_members(httpd)["a"]["weight"]) == ("stopped", 4)
 
 
 def test_on_a_loop(sandbox):

@@ -119,7 +119,7 @@ static apr_uint32_t claim(const char *address)
     unsigned char identity[UDR_IDENTITY_SIZE];
     apr_uint32_t slot = UDR_SHARED_NONE;
     udr_shared_identify(identity, "app", address, "http", "/");
-    assert_int_equal(udr_shared_claim(shared, identity, &slot), APR_SUCCESS);
+    assert_int_equal(udr_shared_claim(shared, identity, &slot, NULL), APR_SUCCESS);
     return slot;
 }
 

@@ -41,7 +41,7 @@ static apr_uint32_t claim(const udr_glob_t *glob, udr_shared_t *shared, const ch
     unsigned char identity[UDR_IDENTITY_SIZE];
     apr_uint32_t slot = UDR_SHARED_NONE;
     udr_shared_identify(identity, "app", glob->target->address->text, what, "/");
-    assert_int_equal(udr_shared_claim(shared, identity, &slot), APR_SUCCESS);
+    assert_int_equal(udr_shared_claim(shared, identity, &slot, NULL), APR_SUCCESS);
     return slot;
 }
 

@@ -66,7 +66,7 @@ apr_status_t claim(const char *name, apr_uint32_t *slot)
 {
     unsigned char identity[UDR_IDENTITY_SIZE];
     udr_shared_identify(identity, "balancer", name, "http", "/");
-    return udr_shared_claim(shared, identity, slot);
+    return udr_shared_claim(shared, identity, slot, NULL);
 }
 
 static void note_wake(udr_queue_waiter_t *waiter)

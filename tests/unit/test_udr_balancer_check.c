@@ -157,8 +157,9 @@ static void sees_routes_that_differ_in_maxconn(void **state)
 
     (void)state;
     assert_string_equal(udr_balancer_check_maxconn(BALANCER("maxconn=5"), BALANCER("maxconn=3"), &where, pool),
-                        "maxconn=5 is in effect for the route on line 1 of app.conf, too, which says 3: requests in "
-                        "flight are counted over both, so write the same, or a <UDSBalancer> for one of them");
+                        "maxconn=3 of the route on line 1 of app.conf is in effect for this one, too, which says 5: "
+                        "requests in flight are counted over both, so write the same, or a <UDSBalancer> for one of "
+                        "them");
     assert_int_equal(where->line, 1);
     assert_null(udr_balancer_check_maxconn(BALANCER("maxconn=3 max=1"), BALANCER("maxconn=3"), &where, pool));
 }

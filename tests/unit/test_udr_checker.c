@@ -111,7 +111,7 @@ static udr_slot_t *add(const char *path, const char *parameters, int slot)
     udr_member_t *member = udr_member_create(target, &settings, pool);
     udr_shared_identify(identity, "app", place.path, "http", path);
     if (slot < 0) {
-        assert_int_equal(udr_shared_claim(shared, identity, &member->slot), APR_SUCCESS);
+        assert_int_equal(udr_shared_claim(shared, identity, &member->slot, NULL), APR_SUCCESS);
     } else {
         member->slot = (apr_uint32_t)slot;
     }

@@ -179,6 +179,26 @@ static void keeps_what_the_configuration_still_has(void **state)
     assert_int_equal(udr_shared_generation(shared), 3);
 }
 
+static void tells_who_claims_first(void **state)
+{
+    unsigned char identity[UDR_IDENTITY_SIZE];
+    apr_uint32_t slot;
+    bool is_again = true;
+    (void)state;
+    udr_shared_identify(identity, "balancer", "second", "http", "/");
+    for (int generation = 0; generation < 3; generation++) {
+        (void)udr_shared_begin_generation(shared);
+        assert_int_equal(udr_shared_claim(shared, identity, &slot, &is_again), APR_SUCCESS);
+        assert_false(is_again);
+        assert_int_equal(udr_shared_claim(shared, identity, &slot, &is_again), APR_SUCCESS);
+        assert_true(is_again);
+        udr_shared_disclaim(shared, slot);
+        assert_int_equal(udr_shared_claim(shared, identity, &slot, &is_again), APR_SUCCESS);
+        assert_false(is_again);
+        udr_shared_end_generation(shared);
+    }
+}
+
 static void gives_back_what_comes_back(void **state)
 {
     (void)state;
@@ -324,6 +344,7 @@ int main(void)
         with_shared(adds_up_what_living_children_hold),
         with_shared(tells_identities_apart),
         with_shared(keeps_what_the_configuration_still_has),
+        with_shared(tells_who_claims_first),
         with_shared(gives_back_what_comes_back),
         with_shared(reuses_released_slots_when_full),
         with_shared(reuses_what_was_released_first),
