@@ -14,7 +14,7 @@
 #include <http_main.h>
 
 /* With the layout's version: an upgraded module may meet the mapping of the one before. */
-#define RETAINED_KEY "udsroute-shared-4"
+#define RETAINED_KEY "udsroute-shared-" UDR_SHARED_LAYOUT
 
 /* Children of ServerLimit live at once; some have died and are not reaped yet. */
 #define SPARE_ROWS 16

@@ -41,6 +41,17 @@ struct udr_shared_t {
     apr_time_t created_at;
 };
 
+/* Sizes with this version; where longs, pointers or mutexes are of other sizes all of them differ, but they change
+ * together with these. */
+#define IS_SIZE(type, size) (sizeof(void *) != 8 || sizeof(pthread_mutex_t) != 40 || sizeof(type) == (size))
+_Static_assert(IS_SIZE(head_t, 192), "another layout: increment UDR_SHARED_LAYOUT");
+_Static_assert(IS_SIZE(struct udr_shared_t, 96), "another layout: increment UDR_SHARED_LAYOUT");
+_Static_assert(IS_SIZE(udr_hot_t, 64), "another layout: increment UDR_SHARED_LAYOUT");
+_Static_assert(IS_SIZE(udr_slot_t, 4768), "another layout: increment UDR_SHARED_LAYOUT");
+_Static_assert(IS_SIZE(udr_row_t, 64), "another layout: increment UDR_SHARED_LAYOUT");
+_Static_assert(IS_SIZE(udr_cell_t, 24), "another layout: increment UDR_SHARED_LAYOUT");
+_Static_assert(IS_SIZE(udr_ticket_t, 24), "another layout: increment UDR_SHARED_LAYOUT");
+
 /* Eight cells fill whole cache lines. */
 #define CELLS_PER_LINES ((apr_size_t)8)
 _Static_assert(CELLS_PER_LINES * sizeof(udr_cell_t) % CACHE_LINE == 0, "rows don't share a cache line");

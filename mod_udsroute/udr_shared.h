@@ -15,6 +15,11 @@
 /* The handle: in the parent's memory, which the children have by fork(2), with the mapping at the same address. */
 typedef struct udr_shared_t udr_shared_t;
 
+/* The version of the mapping's layout, and of the handle's: another one where anything in them, or what it means, is
+ * not as before. An upgraded module that a graceful restart loads takes over what the one before has left only if it
+ * says the same here. What only changes sizes the compiler finds out (udr_shared.c). */
+#define UDR_SHARED_LAYOUT "5"
+
 /* No row, no slot. */
 #define UDR_SHARED_NONE APR_UINT32_MAX
 
