@@ -89,9 +89,7 @@ const char *udr_share_host(const server_rec *s, apr_pool_t *p)
     return apr_psprintf(p, "%s:%u", s->server_hostname, port);
 }
 
-/* Balancers of the same name are others in other virtual hosts, which may differ in their addresses alone; plain routes
- * to one member share its slot. */
-static const char *scope_of(const udr_balancer_t *balancer, const server_rec *s, apr_pool_t *p)
+const char *udr_share_scope(const udr_balancer_t *balancer, const server_rec *s, apr_pool_t *p)
 {
     if (!balancer->name) {
         return "";
@@ -175,7 +173,7 @@ static void forget_slots(udr_glob_t *glob)
 static apr_status_t claim_balancer(udr_balancer_t *balancer, const server_rec *s, apr_pool_t *ptemp)
 {
     unsigned char identity[UDR_IDENTITY_SIZE];
-    const char *scope = scope_of(balancer, s, ptemp);
+    const char *scope = udr_share_scope(balancer, s, ptemp);
     const char *only = balancer->name ? "" : APR_ARRAY_IDX(balancer->members, 0, const udr_member_t *)->target->text;
     udr_shared_identify(identity, scope, only, "balancer", "");
     balancer->slot = UDR_SHARED_NONE;

@@ -135,7 +135,7 @@ static void tell_members(udr_metrics_t *metrics, const udr_view_t *view, tell_t 
         const udr_view_balancer_t *balancer = APR_ARRAY_IDX(view->balancers, i, const udr_view_balancer_t *);
         for (int j = 0; j < balancer->members->nelts; j++) {
             const udr_view_member_t *member = APR_ARRAY_IDX(balancer->members, j, const udr_view_member_t *);
-            udr_metrics_label_t labels[LABELS] = {{"balancer", balancer->unique}, {"member", member->name}};
+            udr_metrics_label_t labels[LABELS] = {{"balancer", balancer->unique}, {"member", member->unique}};
             tell(metrics, labels, member);
         }
     }

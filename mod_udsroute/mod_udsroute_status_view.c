@@ -2,6 +2,7 @@
 #include "mod_udsroute/mod_udsroute_status_view.h"
 #include "mod_udsroute/mod_udsroute_child.h"
 #include "mod_udsroute/mod_udsroute_shared.h"
+#include "mod_udsroute/mod_udsroute_status_names.h"
 #include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_picker.h"
 #include "mod_udsroute/udr_tenant.h"
@@ -198,11 +199,13 @@ static const udr_member_t *only_member(const udr_balancer_t *balancer)
     return APR_ARRAY_IDX(balancer->members, 0, const udr_member_t *);
 }
 
-static void view_balancer(const making_t *making, const udr_balancer_t *balancer, const char *host)
+static void view_balancer(const making_t *making, const udr_balancer_t *balancer, const server_rec *s, const char *host)
 {
     udr_view_balancer_t *told = apr_pcalloc(making->p, sizeof *told);
     told->name = balancer->name ? balancer->name : only_member(balancer)->target->text;
-    told->unique = told->name;
+    told->identity =
+        apr_pescape_hex(making->p, udr_shared_slot(making->shared, balancer->slot)->identity, UDR_IDENTITY_SIZE, 0);
+    told->scope = udr_share_scope(balancer, s, making->p);
     told->host = host;
     told->is_plain = !balancer->name;
     told->method = balancer->settings.method;
@@ -210,15 +213,16 @@ static void view_balancer(const making_t *making, const udr_balancer_t *balancer
     APR_ARRAY_PUSH(making->view->balancers, udr_view_balancer_t *) = told;
 }
 
-static void view_balancers(const making_t *making, const udr_server_config_t *config, const char *host)
+static void view_balancers(const making_t *making, const server_rec *s, const char *host)
 {
+    const udr_server_config_t *config = udr_server_config(s);
     for (int i = 0; i < config->balancers->nelts; i++) {
         const udr_balancer_t *balancer = APR_ARRAY_IDX(config->balancers, i, const udr_balancer_t *);
         /* To one without members no route leads; of one that there was no room for nothing is known. */
         if (balancer->picker) {
             bool *is_told = &making->is_told[balancer->name ? balancer->slot : only_member(balancer)->slot];
             if (!*is_told) {
-                view_balancer(making, balancer, host);
+                view_balancer(making, balancer, s, host);
             }
             *is_told = true;
         }
@@ -231,21 +235,6 @@ static void view_routes(const making_t *making, const udr_server_config_t *confi
         const udr_route_t *route = APR_ARRAY_IDX(config->lines, i, const udr_route_t *);
         APR_ARRAY_PUSH(making->view->routes, udr_view_route_t) = (udr_view_route_t){
             .host = host, .path = route->path, .target = route->is_excluded ? "!" : route->target->text};
-    }
-}
-
-/* Virtual hosts may have balancers of the same name. */
-static void tell_apart(const udr_view_t *view, apr_pool_t *p)
-{
-    for (int i = 0; i < view->balancers->nelts; i++) {
-        udr_view_balancer_t *one = APR_ARRAY_IDX(view->balancers, i, udr_view_balancer_t *);
-        for (int j = 0; j < view->balancers->nelts && one->host; j++) {
-            const udr_view_balancer_t *other = APR_ARRAY_IDX(view->balancers, j, const udr_view_balancer_t *);
-            if (i != j && strcmp(one->name, other->name) == 0) {
-                one->unique = apr_pstrcat(p, one->name, "@", one->host, NULL);
-                break;
-            }
-        }
     }
 }
 
@@ -293,14 +282,14 @@ void udr_view_make(udr_view_t *view, unsigned int parts, apr_pool_t *p)
     for (const server_rec *s = ap_server_conf; s; s = s->next) {
         if (udr_server_has_own_config(s, ap_server_conf)) {
             const char *host = udr_share_host(s, p);
-            view_balancers(&making, udr_server_config(s), host);
+            view_balancers(&making, s, host);
             view_routes(&making, udr_server_config(s), host);
         }
     }
     if (parts & UDR_VIEW_BACKLOGS && making.members->nelts > 0) {
         view_backlogs(&making);
     }
-    tell_apart(view, p);
+    udr_status_names_give(view, p);
 }
 
 const udr_view_member_t *udr_view_find(const udr_view_t *view, const char *identity,

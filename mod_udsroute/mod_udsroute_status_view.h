@@ -35,6 +35,7 @@ typedef struct udr_view_member_t {
     const udr_member_t *member;
     const char *identity; /* 32 hexadecimal digits: the slot's, which no other member of any virtual host has */
     const char *name;     /* the target as written */
+    const char *unique;   /* the same; where another one of the balancer has it, too, with the identity behind it */
     const char *socket;
     const char *scheme;
     const char *route; /* NULL: none */
@@ -61,10 +62,12 @@ typedef struct udr_view_member_t {
 } udr_view_member_t;
 
 typedef struct udr_view_balancer_t {
-    const char *name;   /* of a plain route: its member's */
-    const char *unique; /* the same; where virtual hosts have it, too, with the host behind it */
-    const char *host;   /* of its virtual host, with the port; NULL: the main server's */
-    bool is_plain;      /* a plain route's own */
+    const char *name;     /* of a plain route: its member's */
+    const char *unique;   /* the same; where virtual hosts have it, too, with the host behind it, and more if need be */
+    const char *identity; /* 32 hexadecimal digits, which no other balancer has */
+    const char *scope;    /* udr_share_scope() */
+    const char *host;     /* of its virtual host, with the port; NULL: the main server's */
+    bool is_plain;        /* a plain route's own */
     const char *method;
     apr_array_header_t *members; /* udr_view_member_t * */
 } udr_view_balancer_t;

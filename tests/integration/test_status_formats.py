@@ -9,7 +9,8 @@ import pytest
 
 import udr_environment
 from udr_balancers import balancer, target
-from udr_client import fetch
+from udr_client import Client, fetch
+from udr_loops import Gate
 from udr_processes import wait_until
 from udr_status import PAGE, Document, read, status_section
 
@@ -248,6 +249,49 @@ def test_balancers_of_the_same_name(sandbox):
     assert text.count("<h2>app</h2>") == 3 and f"one.example:{httpd.port}" in text
 
 
+def test_virtual_hosts_that_differ_in_addresses(sandbox):
+    """No two have the same labels."""
+    section = balancer(sandbox, {"a": ""})
+    config = status_section() + section
+    for address in ("127.0.0.2", "127.0.0.3"):
+        config += f"<VirtualHost {address}:@PORT@>\nServerName one.example\n{section}</VirtualHost>\n"
+    httpd = sandbox.httpd(config)
+    response = read(httpd, "prometheus")
+    promtool(response.body)
+    ups = [dict(pairs) for name, pairs in samples(response.text) if name == "udsroute_up"]
+    hosts = [f"app@one.example:{httpd.port}@127.0.0.{end}:{httpd.port}" for end in (2, 3)]
+    assert sorted(one["balancer"] for one in ups) == sorted(["app", *hosts])
+    Document(read(httpd, "html").text)
+
+
+def test_socket_that_gets_a_line_of_its_own(sandbox):
+    """While requests are under way that its pattern gave it, it is there twice, and none of the two is another one."""
+    gate = Gate()
+    server = sandbox.scripted("a", lambda exchange: (gate.wait(), exchange.respond()))
+    httpd = sandbox.httpd(status_section() + balancer(sandbox, {"*": ""}), children=2)
+    httpd.log.allow("UDR005[01]")
+    up = ("udsroute_up", frozenset({"balancer": "app", "member": target(sandbox, "a")}.items()))
+    flights = lambda: {
+        dict(pairs)["member"]: value
+        for (name, pairs), value in samples(read(httpd, "prometheus").text).items()
+        if name == "udsroute_in_flight"
+    }
+    with Client(httpd.port) as client:
+        client.send_request("GET", "/x")
+        server.wait_for_requests(1)
+        text = httpd.configuration.read_text()
+        own = f"UDSMember {target(sandbox, 'a')}\n</UDSBalancer>"
+        httpd.configuration.write_text(text.replace("</UDSBalancer>", own))
+        httpd.graceful()
+        assert samples(read(httpd, "prometheus").text)[up] == 1
+        wait_until(lambda: len(flights()) == 2, "the pattern's to be seen beside it")
+        (other,) = flights().keys() - {target(sandbox, "a")}
+        assert flights() == {target(sandbox, "a"): 0, other: 1}
+        assert re.fullmatch(re.escape(target(sandbox, "a")) + r"#[0-9a-f]{32}-\d+", other)
+        gate.open()
+        assert client.read_response().status == 200
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
@@ -272,14 +316,17 @@ def test_odd_names(sandbox):
 
 
 def test_bytes_that_are_no_utf8(sandbox):
-    """Neither JSON nor the metrics may hold them."""
-    config = status_section() + f"UDSRoute /x {target(sandbox, 'A')}\n"
+    """Neither JSON nor the metrics may hold them; there names that differ in them alone are told apart all the same."""
+    config = status_section() + balancer(sandbox, {"A": "", "B": ""})
+    config += f"UDSRoute /x {target(sandbox, 'A')}\nUDSRoute /y {target(sandbox, 'B')}\n"
     httpd = sandbox.httpd(config)
     raw = httpd.configuration.read_bytes()
-    httpd.configuration.write_bytes(raw.replace(b"/A.sock", b"/\xff\xc3.sock"))
+    httpd.configuration.write_bytes(raw.replace(b"/A.sock", b"/\xff\xc3.sock").replace(b"/B.sock", b"/\xc3\xff.sock"))
     httpd.renew()
     for name in TYPES:
         body = read(httpd, name).body
         assert b"\xff" not in body or name == "html"
         assert "\ufffd\ufffd.sock" in body.decode("utf-8", "replace")
-    promtool(read(httpd, "prometheus").body)
+    metrics = read(httpd, "prometheus")
+    promtool(metrics.body)
+    assert sum(name == "udsroute_up" for name, _ in samples(metrics.text)) == 4
