@@ -7,6 +7,7 @@
 #include "mod_udsroute/udr_picker.h"
 #include "mod_udsroute/udr_pool.h"
 #include "mod_udsroute/udr_row.h"
+#include "mod_udsroute/udr_tenant.h"
 
 #include <ap_mpm.h>
 #include <apr_strings.h>
@@ -386,16 +387,39 @@ void udr_share_file_gone(const udr_member_t *member, apr_time_t now)
     }
 }
 
-void udr_share_operate(const udr_member_t *member, udr_operation_t operation)
+/* True: the member is in its slot still, and nobody else comes there before end_word(). */
+static bool begin_word(const udr_member_t *member)
 {
-    udr_operator_say(udr_shared_hot(share.shared, member->slot), operation);
+    const udr_tenant_t *tenant = member->tenant;
+    return !tenant || udr_berth_pin(share.shared, tenant->glob, member->slot, tenant->tenancy);
+}
+
+static void end_word(const udr_member_t *member)
+{
+    if (member->tenant) {
+        udr_berth_unpin(share.shared, member->tenant->glob);
+    }
     udr_shared_bump_epoch(share.shared);
 }
 
-void udr_share_weigh(const udr_member_t *member, apr_uint32_t weight)
+bool udr_share_operate(const udr_member_t *member, udr_operation_t operation)
 {
+    if (!begin_word(member)) {
+        return false;
+    }
+    udr_operator_say(udr_shared_hot(share.shared, member->slot), operation);
+    end_word(member);
+    return true;
+}
+
+bool udr_share_weigh(const udr_member_t *member, apr_uint32_t weight)
+{
+    if (!begin_word(member)) {
+        return false;
+    }
     udr_operator_weigh(udr_shared_hot(share.shared, member->slot), weight);
-    udr_shared_bump_epoch(share.shared);
+    end_word(member);
+    return true;
 }
 
 const udr_shared_t *udr_share_get(void)

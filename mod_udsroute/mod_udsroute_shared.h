@@ -45,9 +45,10 @@ void udr_share_wake_held(const udr_member_t *member);
 void udr_share_file_gone(const udr_member_t *member, apr_time_t now);
 
 /* An operator's word on a member, for all children from the next pick on; of the weight in hundredths, 0: what the
- * configuration says. Any thread. */
-void udr_share_operate(const udr_member_t *member, udr_operation_t operation);
-void udr_share_weigh(const udr_member_t *member, apr_uint32_t weight);
+ * configuration says. The caller holds the member (udr_tenant_hold()). False: of a glob: another one has its place now,
+ * and nothing was said. Any thread. */
+bool udr_share_operate(const udr_member_t *member, udr_operation_t operation);
+bool udr_share_weigh(const udr_member_t *member, apr_uint32_t weight);
 
 /* What is shared, to look at or to change. Any process, once the parent has configured. */
 const udr_shared_t *udr_share_get(void);

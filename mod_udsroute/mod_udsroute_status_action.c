@@ -14,6 +14,8 @@
 #define FIELDS_MAX 16
 #define BYTES_MAX  4096
 
+#define NOBODY "there is no such member, or no longer: load the page again"
+
 #define FORM "application/x-www-form-urlencoded"
 
 /* NULL: it was not sent. */
@@ -108,7 +110,9 @@ static const char *weigh(const udr_view_balancer_t *balancer, const udr_view_mem
     if (error) {
         return error;
     }
-    udr_share_weigh(told->member, (apr_uint32_t)settings.load_factor);
+    if (!udr_share_weigh(told->member, (apr_uint32_t)settings.load_factor)) {
+        return NOBODY;
+    }
     ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, "%s: weight of member %s of balancer %s is %s", who(r), told->name,
                   balancer->unique, *text ? text : "what the configuration says");
     return NULL;
@@ -124,14 +128,16 @@ static const char *act(const form_t *form, request_rec *r)
     udr_view_make(&view, 0, r->pool);
     const udr_view_member_t *told = udr_view_find(&view, form->member, &balancer);
     if (!told) {
-        return "there is no such member, or no longer: load the page again";
+        return NOBODY;
     }
     if (strcmp(form->action, "weight") == 0) {
         return weigh(balancer, told, form->weight, r);
     }
     for (size_t i = 0; i < ACTIONS; i++) {
         if (strcmp(form->action, actions[i].name) == 0) {
-            udr_share_operate(told->member, actions[i].operation);
+            if (!udr_share_operate(told->member, actions[i].operation)) {
+                return NOBODY;
+            }
             ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, "%s: %s member %s of balancer %s", who(r), form->action,
                           told->name, balancer->unique);
             return NULL;

@@ -83,15 +83,30 @@ static void repair(const udr_shared_t *shared, const udr_glob_t *glob)
     }
 }
 
+static pthread_mutex_t *mutex_of(const udr_shared_t *shared, const udr_glob_t *glob)
+{
+    return &udr_shared_slot(shared, glob->slot)->queue.mutex;
+}
+
+/* What one has left who has died with it, whoever changes something next puts in order. */
+static void lock(const udr_shared_t *shared, const udr_glob_t *glob)
+{
+    if (pthread_mutex_lock(mutex_of(shared, glob)) == EOWNERDEAD) {
+        (void)pthread_mutex_consistent(mutex_of(shared, glob));
+    }
+}
+
+static void unlock(const udr_shared_t *shared, const udr_glob_t *glob)
+{
+    (void)pthread_mutex_unlock(mutex_of(shared, glob));
+}
+
 bool udr_berth_begin_change(udr_shared_t *shared, const udr_glob_t *glob)
 {
     udr_berths_t *berths = udr_berths_of(shared, glob);
-    pthread_mutex_t *mutex = &udr_shared_slot(shared, glob->slot)->queue.mutex;
-    if (pthread_mutex_lock(mutex) == EOWNERDEAD) {
-        (void)pthread_mutex_consistent(mutex);
-    }
+    lock(shared, glob);
     if (atomic_load(&berths->generation) > udr_shared_generation(shared)) {
-        (void)pthread_mutex_unlock(mutex);
+        unlock(shared, glob);
         return false;
     }
     if (atomic_exchange(&berths->is_changing, 1)) {
@@ -120,7 +135,7 @@ void udr_berth_end_change(udr_shared_t *shared, const udr_glob_t *glob, bool has
         udr_shared_bump_epoch(shared);
     }
     atomic_store(&berths->is_changing, 0);
-    (void)pthread_mutex_unlock(&udr_shared_slot(shared, glob->slot)->queue.mutex);
+    unlock(shared, glob);
 }
 
 void udr_berth_close(const udr_shared_t *shared, apr_uint32_t slot, apr_time_t now)
@@ -131,6 +146,21 @@ void udr_berth_close(const udr_shared_t *shared, apr_uint32_t slot, apr_time_t n
 }
 
 /* --- single ones --- */
+
+bool udr_berth_pin(const udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t berth, apr_uint32_t tenancy)
+{
+    lock(shared, glob);
+    bool is_held = udr_berth_is_held(shared, berth, tenancy);
+    if (!is_held) {
+        unlock(shared, glob);
+    }
+    return is_held;
+}
+
+void udr_berth_unpin(const udr_shared_t *shared, const udr_glob_t *glob)
+{
+    unlock(shared, glob);
+}
 
 bool udr_berth_lose(udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t berth, apr_uint32_t tenancy,
                     apr_time_t now)

@@ -50,6 +50,11 @@ apr_time_t udr_berth_since(const udr_shared_t *shared, apr_uint32_t berth);
  * request is to leave: a berth gets no other name while anything is in flight or waits there. */
 bool udr_berth_is_held(const udr_shared_t *shared, apr_uint32_t berth, apr_uint32_t tenancy);
 
+/* Before something is said of whoever is there: true: it is this tenancy still, and no other name moves in before
+ * udr_berth_unpin(), which is to follow at once. False: another one is there, or is just moving in. */
+bool udr_berth_pin(const udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t berth, apr_uint32_t tenancy);
+void udr_berth_unpin(const udr_shared_t *shared, const udr_glob_t *glob);
+
 /* connect(2) has found no file there. True: this is the first to find out, who tells. */
 bool udr_berth_lose(udr_shared_t *shared, const udr_glob_t *glob, apr_uint32_t berth, apr_uint32_t tenancy,
                     apr_time_t now);

@@ -445,6 +445,28 @@ static void who_is_marked_starts_out_of_service(void **state)
 static _Atomic bool ends;
 
 /* Whoever gets in at a berth whose name it has just read is there as long as the name. */
+/* What is said of one is not said of whoever comes there next. */
+static void nobody_moves_in_while_somebody_speaks(void **state)
+{
+    pthread_mutex_t *mutex = &udr_shared_slot(shared, glob->slot)->queue.mutex;
+    (void)state;
+    assert_merge("a b c", "+a +b +c");
+    apr_uint32_t slot = slot_of("b");
+    apr_uint32_t tenancy = tenancy_of("b");
+    assert_true(udr_berth_pin(shared, glob, slot, tenancy));
+    assert_int_equal(pthread_mutex_trylock(mutex), EBUSY); /* who moves in needs it */
+    udr_berth_unpin(shared, glob);
+    assert_merge("a c", "-b");
+    assert_true(udr_berth_pin(shared, glob, slot, tenancy));
+    udr_berth_unpin(shared, glob);
+    assert_merge("a c d", "+d");
+    assert_int_equal(slot_of("d"), slot);
+    assert_false(udr_berth_pin(shared, glob, slot, tenancy));
+    assert_true(udr_berth_pin(shared, glob, slot, tenancy_of("d")));
+    udr_berth_unpin(shared, glob);
+    assert_merge("a c", "-d");
+}
+
 static void *visit(void *baton)
 {
     const child_t *mine = baton;
@@ -524,6 +546,7 @@ int main(void)
         TEST(another_file_is_worth_a_try),
         TEST(who_comes_back_is_judged_anew),
         TEST(who_is_marked_starts_out_of_service),
+        TEST(nobody_moves_in_while_somebody_speaks),
         TEST(nobody_moves_in_where_a_request_is),
     };
     apr_initialize();
