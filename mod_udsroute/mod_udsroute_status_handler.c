@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mod_core.h>
 
 #include <string.h>
 
@@ -95,8 +96,11 @@ int udr_status_handler(request_rec *r)
     }
     udr_view_t view;
     bool may_act = udr_dir_config(r)->status_actions == 1;
-    ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, may_act ? M_POST : -1, -1);
+    ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, M_OPTIONS, may_act ? M_POST : -1, -1);
     guard_response(r);
+    if (r->method_number == M_OPTIONS) {
+        return ap_send_http_options(r); /* not DECLINED: httpd's own handler would add POST */
+    }
     if (r->method_number == M_POST && may_act) {
         return udr_status_action(r);
     }

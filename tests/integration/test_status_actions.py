@@ -3,7 +3,7 @@
 import pytest
 
 from udr_balancers import balancer, start_members, target
-from udr_client import fetch
+from udr_client import Client, fetch
 from udr_loops import adopted, loop_httpd
 from udr_processes import wait_until
 from udr_status import PAGE, Forms, post, read_members, status_section
@@ -207,7 +207,19 @@ def test_get_changes_nothing(httpd):
     assert fetch(httpd.port, f"{PAGE}?{query}").status == 200
     assert state(httpd, "a") == "unknown"
     response = fetch(httpd.port, PAGE, "PUT", body=query.encode())
-    assert response.status == 405 and set(response.get("Allow").split(",")) - {"TRACE"} == {"GET", "HEAD", "POST"}
+    assert response.status == 405 and set(response.get("Allow").split(",")) - {"TRACE"} == {"GET", "HEAD", "OPTIONS", "POST"}
+
+
+@pytest.mark.parametrize("actions,more", [(False, set()), (True, {"POST"})])
+def test_options(sandbox, actions, more):
+    """What it can be asked, with a body or without; no figures."""
+    httpd = sandbox.httpd(status_section(actions=actions) + balancer(sandbox, {"a": ""}))
+    with Client(httpd.port) as client:
+        for body in (None, b"some body"):
+            response = client.fetch(PAGE, "OPTIONS", body=body)
+            assert (response.status, response.body) == (200, b"")
+            assert set(response.get("Allow").split(",")) - {"TRACE"} == {"GET", "HEAD", "OPTIONS"} | more
+        assert client.fetch(f"{PAGE}?format=json").status == 200
 
 
 def test_off_by_default(sandbox):
