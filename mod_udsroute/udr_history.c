@@ -41,6 +41,7 @@ void udr_history_take(udr_history_t *history, const udr_history_totals_t *totals
     udr_histogram_read_since(totals->latency, &history->latency, &latency);
     /* A reader that meets the sample meanwhile sees that it is none. */
     atomic_store(&sample->step, 0);
+    atomic_thread_fence(memory_order_release); /* no figure of the new sample before the 0; see spread() */
     write_word(&sample->steps, step - next);
     write_word(&sample->requests, take_rest(&history->requests, totals->requests));
     write_word(&sample->failed, take_rest(&history->failed, totals->failed));
@@ -67,7 +68,7 @@ static void spread(const udr_history_sample_t *sample, apr_uint32_t first, udr_h
     apr_uint32_t last = atomic_load(&sample->step);
     apr_uint32_t steps = read_word(&sample->steps);
     udr_history_point_t point = point_of(sample, steps ? steps : 1);
-    atomic_thread_fence(memory_order_acquire);
+    atomic_thread_fence(memory_order_acquire); /* who has read a new figure above reads no old step below */
     if (last < first || atomic_load(&sample->step) != last) {
         return;
     }
