@@ -233,6 +233,16 @@ def test_off_by_default(sandbox):
         assert fetch(httpd.port, path, "POST", [("Content-Type", "text/plain")], b"action=drain").status == status
 
 
+def test_by_another_name(sandbox):
+    """As the manual has it, against pages whose sites call this server theirs."""
+    names = "%{HTTP_HOST} in { 'localhost', 'localhost:@PORT@' }"
+    only = f'<RequireAll>\nRequire local\nRequire expr "{names}"\n</RequireAll>\n'
+    httpd = sandbox.httpd(status_section(actions=True, more=only) + balancer(sandbox, {"a": ""}))
+    httpd.log.allow("AH01630")
+    for host, status in (("localhost", 200), (f"localhost:{httpd.port}", 200), (f"evil.example:{httpd.port}", 403)):
+        assert fetch(httpd.port, PAGE, host=host).status == status
+
+
 def test_user_in_the_log(sandbox):
     """Who has done it: the user, where one has logged in."""
     start_members(sandbox, "a")
