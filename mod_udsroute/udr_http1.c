@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A state machine over RFC 9112. Each state is a row of the table at the end: a function that consumes what it can from
  * the front of the input, and what it means if the member closes there. In reading order: head, body, machine.
- * What a line is made of is in udr_http1_syntax.c, the states of the chunked coding in udr_http1_chunked.c. */
+ * What a line is made of is in udr_http1_syntax.c, the states of the chunked coding in udr_http1_chunked.c, those of a
+ * CGI head in udr_http1_cgi.c. */
 #include "mod_udsroute/udr_http1_private.h"
 #include "mod_udsroute/udr_http1_syntax.h"
 
@@ -10,15 +11,13 @@
 #include <string.h>
 #include <strings.h>
 
-/* "HTTP/1.1 200 ": what stands before the reason. */
+/* "HTTP/1.1 200": what a status line has to have. */
 #define PROTOCOL        "HTTP/1."
 #define PROTOCOL_LENGTH (sizeof(PROTOCOL) - 1)
 #define STATUS_OFFSET   (PROTOCOL_LENGTH + 2)
 #define STATUS_END      (STATUS_OFFSET + 3)
-#define REASON_OFFSET   (STATUS_END + 1)
 
-/* Sentences used more than once. */
-#define WHY_STATUS_LINE   "a status line that is none"
+/* A sentence used more than once. */
 #define WHY_TE_AND_LENGTH "both Transfer-Encoding and Content-Length"
 
 /* --- the head --- */
@@ -31,7 +30,7 @@ static bool is_bare(int status)
 
 /* RFC 9110, 8.6: a value that is repeated, in a list or in several fields, is one value; two that differ are two
  * readings. */
-static const char *note_content_length(udr_http1_reader_t *reader, udr_slice_t list)
+const char *udr_http1_note_content_length(udr_http1_reader_t *reader, udr_slice_t list)
 {
     udr_http1_head_t *head = &reader->head;
     udr_slice_t element;
@@ -78,7 +77,7 @@ static const char *note_transfer_encoding(udr_http1_reader_t *reader, udr_slice_
     return NULL;
 }
 
-static void note_connection(udr_http1_reader_t *reader, udr_slice_t list)
+void udr_http1_note_connection(udr_http1_reader_t *reader, udr_slice_t list)
 {
     udr_slice_t option;
     while (udr_http1_list_next(&list, &option)) {
@@ -96,35 +95,33 @@ static void note_connection(udr_http1_reader_t *reader, udr_slice_t list)
 static inline const char *note_field(udr_http1_reader_t *reader, const udr_field_t *field)
 {
     if (UDR_HTTP1_EQUALS(field->name, "content-length")) {
-        return note_content_length(reader, field->value);
+        return udr_http1_note_content_length(reader, field->value);
     }
     if (UDR_HTTP1_EQUALS(field->name, "transfer-encoding")) {
         return note_transfer_encoding(reader, field->value);
     }
     if (UDR_HTTP1_EQUALS(field->name, "connection")) {
-        note_connection(reader, field->value);
+        udr_http1_note_connection(reader, field->value);
     }
     return NULL;
 }
 
-/* Reads what follows "HTTP/1." (RFC 9112, 4). Some servers leave out the space when there is no reason: taken. Returns
- * NULL or what is wrong. */
-static const char *parse_status_line(udr_slice_t line, udr_http1_head_t *head)
+const char *udr_http1_parse_status_line(udr_slice_t line, udr_http1_head_t *head)
 {
     const char *minor = line.ptr + PROTOCOL_LENGTH;
     const char *status = line.ptr + STATUS_OFFSET;
     if (line.len < STATUS_END || !udr_http1_is_digit(*minor) || minor[1] != ' ' || !udr_http1_is_digit(status[0]) ||
         !udr_http1_is_digit(status[1]) || !udr_http1_is_digit(status[2]) ||
         (line.len > STATUS_END && status[3] != ' ')) {
-        return WHY_STATUS_LINE;
+        return UDR_HTTP1_WHY_STATUS_LINE;
     }
     head->minor = *minor == '0' ? 0 : 1;
     head->status = (status[0] - '0') * 100 + (status[1] - '0') * 10 + (status[2] - '0');
     if (head->status < 100 || head->status > 599) {
         return "a status line with a code outside 100 to 599";
     }
-    if (line.len > REASON_OFFSET) {
-        const udr_slice_t reason = {line.ptr + REASON_OFFSET, line.len - REASON_OFFSET};
+    if (line.len > UDR_HTTP1_REASON_OFFSET) {
+        const udr_slice_t reason = {line.ptr + UDR_HTTP1_REASON_OFFSET, line.len - UDR_HTTP1_REASON_OFFSET};
         const char *why = udr_http1_check_text(reason);
         if (why) {
             return why;
@@ -139,7 +136,7 @@ static udr_codec_status_t read_status_line(udr_http1_reader_t *reader, udr_http1
     /* Who speaks another protocol may send no LF for long, but is known by the first bytes. */
     const apr_size_t known = input->len < PROTOCOL_LENGTH ? input->len : PROTOCOL_LENGTH;
     if (known && memcmp(input->at, PROTOCOL, known) != 0) {
-        return udr_http1_fail(reader, WHY_STATUS_LINE);
+        return udr_http1_fail(reader, UDR_HTTP1_WHY_STATUS_LINE);
     }
     udr_slice_t line;
     const char *why = udr_http1_next_line(reader, input, true, &line);
@@ -151,7 +148,7 @@ static udr_codec_status_t read_status_line(udr_http1_reader_t *reader, udr_http1
     }
     memset(&reader->head, 0, sizeof(reader->head));
     reader->chunked = reader->close = reader->keep_alive = false;
-    why = parse_status_line(line, &reader->head);
+    why = udr_http1_parse_status_line(line, &reader->head);
     if (why) {
         return udr_http1_fail(reader, why);
     }
@@ -180,15 +177,15 @@ static bool is_persistent(const udr_http1_reader_t *reader)
     return reader->head.minor >= 1 || reader->keep_alive;
 }
 
-/* The head is whole. fields_end: where in it the empty line begins. */
-static udr_codec_status_t finish_head(udr_http1_reader_t *reader, udr_http1_input_t *input, apr_size_t fields_end)
+udr_codec_status_t udr_http1_finish_head(udr_http1_reader_t *reader, udr_http1_input_t *input, apr_size_t reason,
+                                         apr_size_t fields_end)
 {
     static const udr_http1_state_t bodies[] = {[UDR_HTTP1_NO_BODY] = UDR_HTTP1_STATE_END,
                                                [UDR_HTTP1_LENGTH] = UDR_HTTP1_STATE_LENGTH,
                                                [UDR_HTTP1_CHUNKED] = UDR_HTTP1_STATE_CHUNK_SIZE,
                                                [UDR_HTTP1_TO_CLOSE] = UDR_HTTP1_STATE_TO_CLOSE};
     udr_http1_head_t *head = &reader->head;
-    head->reason.ptr = input->at + REASON_OFFSET;
+    head->reason.ptr = input->at + reason;
     head->fields.ptr = input->at + reader->fields_start;
     head->fields.len = fields_end - reader->fields_start;
     head->has_length = head->has_length && !is_bare(head->status);
@@ -220,7 +217,7 @@ static udr_codec_status_t read_fields(udr_http1_reader_t *reader, udr_http1_inpu
             return UDR_CODEC_MORE;
         }
         if (line.len == 0) {
-            return finish_head(reader, input, (apr_size_t)(line.ptr - input->at));
+            return udr_http1_finish_head(reader, input, UDR_HTTP1_REASON_OFFSET, (apr_size_t)(line.ptr - input->at));
         }
         why = udr_http1_parse_field(line, &field);
         if (!why) {
@@ -265,6 +262,8 @@ static const struct {
 } states[] = {
     [UDR_HTTP1_STATE_STATUS_LINE] = {read_status_line, CUT_HEAD},
     [UDR_HTTP1_STATE_FIELDS] = {read_fields, CUT_HEAD},
+    [UDR_HTTP1_STATE_CGI_BEGIN] = {udr_http1_read_cgi_begin, CUT_HEAD},
+    [UDR_HTTP1_STATE_CGI_FIELDS] = {udr_http1_read_cgi_fields, CUT_HEAD},
     [UDR_HTTP1_STATE_LENGTH] = {read_length, CUT_LENGTH},
     [UDR_HTTP1_STATE_TO_CLOSE] = {read_to_close, NULL},
     [UDR_HTTP1_STATE_CHUNK_SIZE] = {udr_http1_read_chunk_size, CUT_CHUNKED},
@@ -287,6 +286,14 @@ void udr_http1_reader_init(udr_http1_reader_t *reader, bool head_request, const 
     udr_http1_enter(reader, UDR_HTTP1_STATE_STATUS_LINE);
 }
 
+void udr_http1_reader_init_cgi(udr_http1_reader_t *reader, bool head_request, const udr_http1_limits_t *limits)
+{
+    udr_http1_reader_init(reader, head_request, limits);
+    reader->head.is_cgi = true;
+    reader->close = true; /* not persistent */
+    udr_http1_enter(reader, UDR_HTTP1_STATE_CGI_BEGIN);
+}
+
 udr_codec_status_t udr_http1_reader_feed(udr_http1_reader_t *reader, const char *data, apr_size_t len,
                                          udr_codec_step_t *step)
 {
@@ -307,7 +314,8 @@ udr_codec_status_t udr_http1_reader_eof(udr_http1_reader_t *reader, apr_size_t p
     if (reader->state == UDR_HTTP1_STATE_BAD) {
         return UDR_CODEC_BAD;
     }
-    if (reader->state == UDR_HTTP1_STATE_STATUS_LINE && pending == 0) {
+    const bool at_start = reader->state == UDR_HTTP1_STATE_STATUS_LINE || reader->state == UDR_HTTP1_STATE_CGI_BEGIN;
+    if (at_start && pending == 0) {
         return udr_http1_fail(reader, reader->head.status ? "closed after an interim response, before the final one"
                                                           : "closed before any byte of the response");
     }

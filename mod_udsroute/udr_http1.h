@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads HTTP/1.x responses (RFC 9110, RFC 9112), strictly: what could be read two ways is refused with a reason.
+/* Reads HTTP/1.x responses (RFC 9110, RFC 9112), strictly: what could be read two ways is refused with a reason; and
+ * those of CGI programs (RFC 3875), whose head is much the same.
  * Layer: core; pure: bytes in, status and bytes consumed out, no allocation, no I/O. Used by the protocol table. */
 #ifndef UDR_HTTP1_H
 #define UDR_HTTP1_H
@@ -55,12 +56,22 @@ typedef struct udr_http1_reader_t {
     apr_size_t scanned;      /* bytes of the section (head, trailers) searched for line ends; of the chunk-size line */
     apr_size_t line_start;   /* where in the section the line being searched begins; those before are good */
     apr_size_t fields_start; /* where in the head the field section begins */
+    apr_size_t reason_start; /* a CGI response: where in the head the reason begins */
+    int cgi_status;          /* … the code that has been read; 0: none yet */
+    bool has_status_line;    /* … it came with one */
+    bool has_location;       /* … a Location has been read */
     apr_uint64_t left;       /* body bytes due: of the message, or of the chunk */
 } udr_http1_reader_t;
 
 /* Gets a reader ready for the response to one request.
  * head_request: the request's method was HEAD. limits are copied. Any thread, no locking. */
 void udr_http1_reader_init(udr_http1_reader_t *reader, bool head_request, const udr_http1_limits_t *limits);
+
+/* Gets a reader ready for a CGI response (RFC 3875, 6): a field section, with Status in it or a status line before it.
+ * The line wins where there are both; without either the status is 200, or 302 where there is a Location. minor is 1,
+ * persistent false: where such a connection serves several requests, something around the response says so.
+ * Transfer-Encoding is ignored. */
+void udr_http1_reader_init_cgi(udr_http1_reader_t *reader, bool head_request, const udr_http1_limits_t *limits);
 
 /* Reads on. `data` begins with whatever an earlier call did not consume, unchanged (it may lie elsewhere), and more
  * behind it; it may be NULL where len is 0. The caller drops the consumed bytes and calls again after INTERIM, HEAD and

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the reader share: its states, and how one consumes input and moves on. udr_http1.c reads head and
- * body and has the table of states, *_chunked.c reads the chunked coding. What is called for each line, run or chunk is
- * defined here, to be inlined. Layer: core; included by these two only. */
+ * body and has the table of states, *_chunked.c reads the chunked coding, *_cgi.c the head of a CGI response. What is
+ * called for each line, run or chunk is defined here, to be inlined. Layer: core; included by these three only. */
 #ifndef UDR_HTTP1_PRIVATE_H
 #define UDR_HTTP1_PRIVATE_H
 
@@ -12,6 +12,8 @@
 typedef enum udr_http1_state_t {
     UDR_HTTP1_STATE_STATUS_LINE,
     UDR_HTTP1_STATE_FIELDS,
+    UDR_HTTP1_STATE_CGI_BEGIN, /* a status line or a field: the first bytes tell */
+    UDR_HTTP1_STATE_CGI_FIELDS,
     UDR_HTTP1_STATE_LENGTH,          /* body of a known length, at least one byte due */
     UDR_HTTP1_STATE_TO_CLOSE,        /* body that ends when the member closes */
     UDR_HTTP1_STATE_CHUNK_SIZE,      /* hexadecimal digits */
@@ -33,7 +35,11 @@ typedef struct udr_http1_input_t {
     udr_slice_t data; /* body bytes to hand out */
 } udr_http1_input_t;
 
+/* "HTTP/1.1 200 ": what stands before the reason. */
+#define UDR_HTTP1_REASON_OFFSET 13
+
 #define UDR_HTTP1_WHY_LINE_TOO_LONG "a line longer than responsefieldsize"
+#define UDR_HTTP1_WHY_STATUS_LINE   "a status line that is none"
 
 static inline void udr_http1_consume(udr_http1_input_t *input, apr_size_t count)
 {
@@ -121,5 +127,21 @@ udr_codec_status_t udr_http1_read_chunk_line_lf(udr_http1_reader_t *reader, udr_
 udr_codec_status_t udr_http1_read_chunk_data(udr_http1_reader_t *reader, udr_http1_input_t *input);
 udr_codec_status_t udr_http1_read_chunk_data_end(udr_http1_reader_t *reader, udr_http1_input_t *input);
 udr_codec_status_t udr_http1_read_trailers(udr_http1_reader_t *reader, udr_http1_input_t *input);
+
+/* udr_http1_cgi.c */
+udr_codec_status_t udr_http1_read_cgi_begin(udr_http1_reader_t *reader, udr_http1_input_t *input);
+udr_codec_status_t udr_http1_read_cgi_fields(udr_http1_reader_t *reader, udr_http1_input_t *input);
+
+/* udr_http1.c: what heads of both kinds have. The first two return NULL or what is wrong. */
+
+/* Reads what follows "HTTP/1." (RFC 9112, 4): minor, status and the reason's length. Some servers leave out the space
+ * when there is no reason: taken. */
+const char *udr_http1_parse_status_line(udr_slice_t line, udr_http1_head_t *head);
+const char *udr_http1_note_content_length(udr_http1_reader_t *reader, udr_slice_t list);
+void udr_http1_note_connection(udr_http1_reader_t *reader, udr_slice_t list);
+
+/* The head is whole. reason, fields_end: where in it the reason and the empty line begin. */
+udr_codec_status_t udr_http1_finish_head(udr_http1_reader_t *reader, udr_http1_input_t *input, apr_size_t reason,
+                                         apr_size_t fields_end);
 
 #endif

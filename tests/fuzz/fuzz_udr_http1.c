@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzz target of the HTTP/1 response reader. An input is two bytes that say how to read, then a response:
+/* Fuzz target of the reader of HTTP/1 and CGI responses. An input is two bytes that say how to read, then a response:
  *
- * - the first byte: bit 0: the answer to a HEAD request; bits 1 and 2: which limits;
+ * - the first byte: bit 0: the answer to a HEAD request; bits 1 and 2: which limits; bit 3: it is a CGI response;
  * - the second: in what pieces the response arrives.
  *
  * It is read whole and in pieces. Both must say the same, and what is said must be sound. Corpus files use digits and
- * letters for the two bytes: "0aHTTP/1.1 …". Those called good-, bad-, cut- and other- are made by hand; found- are
- * libFuzzer's, each for a branch of the reader that no other takes. */
+ * letters for the two bytes: "0aHTTP/1.1 …", "8aStatus: …". Those called good-, bad-, cut- and other- are made by hand;
+ * found- are libFuzzer's, each for a branch of the reader that no other takes. */
 #include "mod_udsroute/udr_http1.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -106,6 +106,7 @@ static void take_head(reading_t *reading, const char *input, size_t len)
     REQUIRE(head->framing != UDR_HTTP1_CHUNKED || (!head->has_length && head->minor == 1));
     REQUIRE(!head->persistent || (head->framing != UDR_HTTP1_TO_CLOSE && head->status != 101));
     REQUIRE(!head->has_length || head->length <= INT64_MAX);
+    REQUIRE(!head->is_cgi || (head->status >= 200 && !head->persistent && head->framing != UDR_HTTP1_CHUNKED));
     append_number(&reading->said, (unsigned long long)head->status);
     append_number(&reading->said, (unsigned long long)head->minor);
     append_number(&reading->said, head->framing);
@@ -233,7 +234,9 @@ static void read_through(reading_t *reading, const char *response, size_t len, i
     uint32_t random = (uint32_t)pattern;
     size_t arrived = pattern < 0 ? len : 0;
     memset(reading, 0, sizeof(*reading));
-    udr_http1_reader_init(&reading->reader, options & 1, &limits[(options >> 1) & 3]);
+    const bool is_cgi = (options & 8) != 0;
+    (is_cgi ? udr_http1_reader_init_cgi : udr_http1_reader_init)(&reading->reader, options & 1,
+                                                                 &limits[(options >> 1) & 3]);
     for (;;) {
         reading->consumed += step_once(reading, response + reading->consumed, arrived - reading->consumed);
         if (reading->status == UDR_CODEC_END || reading->status == UDR_CODEC_BAD) {

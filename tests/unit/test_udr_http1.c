@@ -13,220 +13,40 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/fixture_reading.h"
+
 #include <apr_general.h>
 
 #define TEXT(literal)      literal, sizeof(literal) - 1
 #define COUNT(array)       (sizeof(array) / sizeof(*(array)))
-#define TRANSCRIPT_MAX     (1 << 16)
 #define OK                 "HTTP/1.1 200 OK\r\n"
 #define CHUNKED            OK "Transfer-Encoding: chunked\r\n\r\n"
 #define CHUNKED_TRANSCRIPT "head 1.1 200 'OK' chunked persistent [Transfer-Encoding=chunked]"
 
 static const udr_http1_limits_t usual = {16384, 131072};
 
-/* --- transcripts --- */
-
-typedef struct transcript_t {
-    char text[TRANSCRIPT_MAX];
-    size_t len;
-    bool in_body;
-} transcript_t;
-
-__attribute__((format(printf, 2, 3))) static void say(transcript_t *transcript, const char *format, ...)
+static udr_http1_reader_t reader_for(bool head_request, const udr_http1_limits_t *limits)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    const int len = vsnprintf(transcript->text + transcript->len, TRANSCRIPT_MAX - transcript->len, format, arguments);
-    va_end(arguments);
-    assert_in_range(len, 0, TRANSCRIPT_MAX - transcript->len - 1);
-    transcript->len += (size_t)len;
-}
-
-static void say_slice(transcript_t *transcript, udr_slice_t slice)
-{
-    for (size_t i = 0; i < slice.len; i++) {
-        const unsigned char byte = (unsigned char)slice.ptr[i];
-        say(transcript, byte >= ' ' && byte < 0x7f ? "%c" : "<%02x>", byte);
-    }
-}
-
-static void say_fields(transcript_t *transcript, udr_slice_t section)
-{
-    const char *separator = "";
-    udr_field_t field;
-    say(transcript, " [");
-    while (udr_http1_field_next(&section, &field)) {
-        say(transcript, "%s", separator);
-        say_slice(transcript, field.name);
-        say(transcript, "=");
-        say_slice(transcript, field.value);
-        separator = ", ";
-    }
-    say(transcript, "]");
-}
-
-static void say_head(transcript_t *transcript, const char *what, const udr_http1_head_t *head)
-{
-    static const char *const framings[] = {[UDR_HTTP1_NO_BODY] = "bodiless",
-                                           [UDR_HTTP1_LENGTH] = "length",
-                                           [UDR_HTTP1_CHUNKED] = "chunked",
-                                           [UDR_HTTP1_TO_CLOSE] = "to-close"};
-    say(transcript, "%s 1.%d %d '", what, head->minor, head->status);
-    say_slice(transcript, head->reason);
-    say(transcript, "' %s", framings[head->framing]);
-    if (head->has_length) {
-        say(transcript, " %llu", (unsigned long long)head->length);
-    }
-    say(transcript, "%s", head->persistent ? " persistent" : "");
-    say_fields(transcript, head->fields);
-}
-
-static void say_data(transcript_t *transcript, udr_slice_t data)
-{
-    if (!transcript->in_body) {
-        say(transcript, "; body ");
-    }
-    transcript->in_body = true;
-    say_slice(transcript, data);
-}
-
-/* Writes down one answer. */
-static void say_answer(transcript_t *transcript, const udr_http1_reader_t *reader, udr_codec_status_t status,
-                       udr_slice_t data)
-{
-    const char *separator = transcript->len ? "; " : "";
-    switch (status) {
-    case UDR_CODEC_INTERIM:
-        say(transcript, "%s", separator);
-        say_head(transcript, "interim", &reader->head);
-        break;
-    case UDR_CODEC_HEAD:
-        say(transcript, "%s", separator);
-        say_head(transcript, "head", &reader->head);
-        break;
-    case UDR_CODEC_DATA:
-        say_data(transcript, data);
-        break;
-    case UDR_CODEC_END:
-        say(transcript, "%send", separator);
-        if (reader->trailers.len) {
-            say_fields(transcript, reader->trailers);
-        }
-        break;
-    case UDR_CODEC_BAD:
-        assert_non_null(reader->why);
-        say(transcript, "%sbad: %s", separator, reader->why);
-        break;
-    case UDR_CODEC_NOTE:
-        fail_msg("HTTP has no notes");
-        break;
-    case UDR_CODEC_MORE:
-        break;
-    }
-}
-
-/* How a response arrives: a first piece, then pieces of one size. */
-typedef struct pieces_t {
-    size_t first;
-    size_t then;
-} pieces_t;
-
-/* A response on its way through a reader, as a caller with a buffer would do it. */
-typedef struct run_t {
     udr_http1_reader_t reader;
-    udr_codec_status_t status;
-    size_t consumed; /* of the whole response */
-} run_t;
-
-/* One call, on a copy of exactly the bytes that may be looked at: a sanitizer notices every other. Returns what was
- * consumed. */
-static size_t feed_once(run_t *run, const char *bytes, size_t len, transcript_t *transcript)
-{
-    char *copy = malloc(len ? len : 1);
-    udr_codec_step_t step;
-    assert_non_null(copy);
-    memcpy(copy, bytes, len);
-    run->status = udr_http1_reader_feed(&run->reader, len ? copy : NULL, len, &step);
-    assert_true(step.consumed <= len);
-    if (run->status == UDR_CODEC_DATA) {
-        assert_true(step.data.len > 0 && step.data.ptr >= copy && step.data.ptr + step.data.len <= copy + len);
-        assert_ptr_equal(step.data.ptr + step.data.len, copy + step.consumed);
-    } else {
-        assert_int_equal(step.data.len, 0);
-    }
-    if (transcript) {
-        say_answer(transcript, &run->reader, run->status, step.data);
-    }
-    free(copy);
-    return step.consumed;
-}
-
-static bool is_final(udr_codec_status_t status)
-{
-    return status == UDR_CODEC_END || status == UDR_CODEC_BAD;
-}
-
-/* Feeds a response until END, BAD, or all of it has been fed. */
-static void run_through(run_t *run, const char *response, size_t len, pieces_t pieces, transcript_t *transcript)
-{
-    size_t arrived = pieces.first < len ? pieces.first : len;
-    run->consumed = 0;
-    for (;;) {
-        run->consumed += feed_once(run, response + run->consumed, arrived - run->consumed, transcript);
-        if (is_final(run->status)) {
-            break;
-        }
-        if (run->status != UDR_CODEC_MORE) {
-            continue;
-        }
-        const size_t pending = arrived - run->consumed;
-        assert_true(pending < run->reader.limits.head);
-        if (arrived == len) {
-            return;
-        }
-        arrived = len - arrived > pieces.then ? arrived + pieces.then : len;
-    }
-    /* END and BAD are final. */
-    const udr_codec_status_t status = run->status;
-    const char *why = run->reader.why;
-    for (int again = 0; again < 2; again++) {
-        assert_int_equal(feed_once(run, "HTTP/1.1 200 OK\r\n\r\n", again ? 19 : 0, NULL), 0);
-        assert_int_equal(run->status, status);
-        assert_ptr_equal(run->reader.why, why);
-    }
-    assert_int_equal(udr_http1_reader_eof(&run->reader, 0), status);
-    assert_ptr_equal(run->reader.why, why);
+    memset(&reader, 0xa5, sizeof(reader));
+    udr_http1_reader_init(&reader, head_request, limits);
+    return reader;
 }
 
 /* Runs a response and, if it is not over then, closes. */
 static const char *transcribe(const char *response, size_t len, bool head_request, const udr_http1_limits_t *limits,
                               pieces_t pieces)
 {
-    static transcript_t transcript;
-    run_t run;
-    memset(&transcript, 0, sizeof(transcript));
-    memset(&run, 0xa5, sizeof(run));
-    udr_http1_reader_init(&run.reader, head_request, limits);
-    run_through(&run, response, len, pieces, &transcript);
-    if (!is_final(run.status)) {
-        say(&transcript, "%smore %zu", transcript.len ? "; " : "", len - run.consumed);
-        const udr_codec_status_t status = udr_http1_reader_eof(&run.reader, len - run.consumed);
-        say_answer(&transcript, &run.reader, status, (udr_slice_t){NULL, 0});
-    } else if (run.status == UDR_CODEC_END && run.consumed < len) {
-        say(&transcript, " left %zu", len - run.consumed);
-    }
-    return transcript.text;
+    const udr_http1_reader_t fresh = reader_for(head_request, limits);
+    return transcribe_reading(&fresh, response, len, pieces);
 }
 
 /* However the response arrives, the transcript is the expected one. */
 static void check(const char *response, size_t len, bool head_request, const udr_http1_limits_t *limits,
                   const char *expected)
 {
-    assert_string_equal(transcribe(response, len, head_request, limits, (pieces_t){len, 1}), expected);
-    assert_string_equal(transcribe(response, len, head_request, limits, (pieces_t){0, 1}), expected);
-    for (size_t first = 1; first < len; first++) {
-        assert_string_equal(transcribe(response, len, head_request, limits, (pieces_t){first, len}), expected);
-    }
+    const udr_http1_reader_t fresh = reader_for(head_request, limits);
+    check_reading(&fresh, response, len, expected);
 }
 
 /* --- good shapes --- */
