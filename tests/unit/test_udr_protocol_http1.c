@@ -117,6 +117,7 @@ static void reads_a_response_with_trailers(void **state)
     memset(&reader, 0xff, sizeof reader);
     protocol->reader_init(&reader, &request, &usual);
     assert_null(reader.why);
+    assert_false(reader.is_busy);
     assert_int_equal(reader.trailers.len, 0);
     assert_int_equal(feed(&reader, text, &used), UDR_CODEC_END);
     assert_string_equal(text + used, "rest");
