@@ -5,6 +5,7 @@
 #ifndef UDR_PROTOCOL_H
 #define UDR_PROTOCOL_H
 
+#include "mod_udsroute/udr_fcgi.h"
 #include "mod_udsroute/udr_http1.h"
 #include "mod_udsroute/udr_http1_request.h"
 
@@ -18,6 +19,7 @@ typedef struct udr_reader_t {
     bool is_busy;                 /* after BAD: the member has not begun with the request, as it has too many */
     union {
         udr_http1_reader_t http1;
+        udr_fcgi_reader_t fcgi;
     } state;
 } udr_reader_t;
 
@@ -81,5 +83,6 @@ typedef struct udr_protocol_t {
 } udr_protocol_t;
 
 extern const udr_protocol_t udr_protocol_http1;
+extern const udr_protocol_t udr_protocol_fcgi;
 
 #endif

@@ -13,6 +13,7 @@
 static const udr_scheme_t schemes[] = {
     {.name = "http", .default_port = 80, .protocol = &udr_protocol_http1},
     {.name = "ws", .default_port = 80, .protocol = &udr_protocol_http1},
+    {.name = "fcgi", .default_port = 8000, .protocol = &udr_protocol_fcgi},
 };
 #define SCHEME_COUNT (sizeof(schemes) / sizeof(schemes[0]))
 

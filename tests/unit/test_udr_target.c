@@ -95,6 +95,23 @@ static void reads_host_port_and_path(void **state)
     }
 }
 
+/* The port that goes without saying. */
+static void knows_the_schemes_by_their_ports(void **state)
+{
+    static const char *const rows[][3] = {
+        {"http://h:80/", "http", "h"},    {"ws://h:80/", "ws", "h"},  {"fcgi://h:8000/", "fcgi", "h"},
+        {"fcgi://h:80/", "fcgi", "h:80"}, {"FCGI://h/", "fcgi", "h"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        const udr_target_t *target = parse(apr_pstrcat(pool, "unix:/x.sock|", rows[i][0], NULL));
+
+        assert_string_equal(target->scheme->name, rows[i][1]);
+        assert_string_equal(target->authority, rows[i][2]);
+    }
+}
+
 static void writes_the_whole_in_canonical_form(void **state)
 {
     (void)state;
@@ -186,7 +203,8 @@ static void refuses_a_missing_or_unknown_scheme(void **state)
         {"http", "has no scheme"},
         {"://localhost/", "has no scheme"},
         {"localhost/a://b", "write 'unix:/x.sock|http://localhost/a://b'"},
-        {"ftp://localhost/", "'unix:/x.sock|ftp://localhost/' has the unknown scheme 'ftp': write one of: http"},
+        {"ftp://localhost/",
+         "'unix:/x.sock|ftp://localhost/' has the unknown scheme 'ftp': write one of: http, ws, fcgi"},
         {"https://localhost/", "has the unknown scheme 'https'"},
         {"htt://localhost/", "has the unknown scheme 'htt'"},
     };
@@ -351,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_host_port_and_path),
+        cmocka_unit_test(knows_the_schemes_by_their_ports),
         cmocka_unit_test(writes_the_whole_in_canonical_form),
         cmocka_unit_test(keeps_nothing_of_the_callers_memory),
         cmocka_unit_test(reads_patterns_where_they_may_be),
