@@ -9,6 +9,7 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -50,7 +51,7 @@ static const char *copy_fields(request_rec *r, apr_table_t *table, const udr_htt
         if (udr_fields_is_hop_by_hop(field.name.ptr, field.name.len) || is_named(&field, "Content-Length") ||
             (named && udr_fields_list_has(named, field.name.ptr, field.name.len)) ||
             (head->framing != UDR_HTTP1_CHUNKED && is_named(&field, "Trailer")) ||
-            (blocks_via && is_named(&field, "Via"))) {
+            (head->is_cgi && is_named(&field, "Status")) || (blocks_via && is_named(&field, "Via"))) {
             continue;
         }
         const char *value = apr_pstrmemdup(r->pool, field.value.ptr, field.value.len);
@@ -66,6 +67,14 @@ static const char *copy_fields(request_rec *r, apr_table_t *table, const udr_htt
 
 static const char *status_line(request_rec *r, const udr_http1_head_t *head)
 {
+    if (head->is_cgi && !head->reason.len) {
+        /* A program need not give a reason, nor even a status (RFC 3875, 6.3.3): httpd does. Of a code that it does not
+         * know it says "500 Internal Server Error". */
+        const char *known = ap_get_status_line(head->status);
+        if (atoi(known) == head->status) {
+            return known;
+        }
+    }
     char *line = apr_palloc(r->pool, head->reason.len + 5);
     line[0] = (char)('0' + head->status / 100);
     line[1] = (char)('0' + head->status / 10 % 10);
