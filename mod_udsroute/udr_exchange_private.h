@@ -117,6 +117,12 @@ struct udr_exchange_t {
     apr_size_t budget; /* bytes that may still be moved in it */
 };
 
+/* Whether the connection may serve another request after this one, as far as that is ours to say. */
+static inline bool udr_exchange_may_keep(const udr_exchange_t *x)
+{
+    return x->settings->reuse && x->protocol->has_keepalive;
+}
+
 /* udr_exchange.c */
 void udr_exchange_transit(udr_exchange_t *x, udr_exchange_state_t to);
 void udr_exchange_fail(udr_exchange_t *x, udr_failure_kind_t kind, apr_status_t error, const char *why);

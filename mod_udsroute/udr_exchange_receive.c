@@ -130,7 +130,7 @@ static bool has_more_behind(const udr_exchange_t *x, bool extra)
 void udr_exchange_complete(udr_exchange_t *x, bool extra)
 {
     const udr_http1_head_t *head = x->receiver.reader.head;
-    bool keep = x->settings->reuse && head->persistent && x->sender.done && x->connection->file_is_known &&
+    bool keep = udr_exchange_may_keep(x) && head->persistent && x->sender.done && x->connection->file_is_known &&
                 !may_send_more(x) && !has_more_behind(x, extra);
     udr_exchange_trace(x, "relay", "complete, %" APR_UINT64_T_FMT " bytes of body", x->receiver.relayed);
     x->receiver.is_complete = true;

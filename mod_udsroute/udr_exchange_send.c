@@ -42,7 +42,7 @@ static void add_head(udr_exchange_t *x)
     }
     /* Most members take it at once: then it needs no memory of its own. */
     char *head = room <= x->scratch->size ? x->scratch->ptr : apr_palloc(x->pool, room);
-    apr_size_t len = x->protocol->write_head(x->plan.request, x->settings->reuse != 0, head);
+    apr_size_t len = x->protocol->write_head(x->plan.request, udr_exchange_may_keep(x), head);
     x->sender.head_written = true;
     add_part(&x->sender, head, len);
     udr_exchange_trace(x, "send", "head of %lu bytes", (unsigned long)len);

@@ -84,5 +84,7 @@ typedef struct udr_protocol_t {
 
 extern const udr_protocol_t udr_protocol_http1;
 extern const udr_protocol_t udr_protocol_fcgi;
+extern const udr_protocol_t udr_protocol_scgi;
+extern const udr_protocol_t udr_protocol_uwsgi;
 
 #endif

@@ -71,6 +71,7 @@ static const char *recognize(const char *data, apr_size_t len)
 const udr_protocol_t udr_protocol_fcgi = {
     .name = "FastCGI",
     .is_cgi = true,
+    .names_script = true,
     .is_exclusive = true,
     .has_keepalive = true,
     .is_framed = true,

@@ -14,6 +14,8 @@ static const udr_scheme_t schemes[] = {
     {.name = "http", .default_port = 80, .protocol = &udr_protocol_http1},
     {.name = "ws", .default_port = 80, .protocol = &udr_protocol_http1},
     {.name = "fcgi", .default_port = 8000, .protocol = &udr_protocol_fcgi},
+    {.name = "scgi", .default_port = 4000, .protocol = &udr_protocol_scgi},
+    {.name = "uwsgi", .default_port = 3031, .protocol = &udr_protocol_uwsgi},
 };
 #define SCHEME_COUNT (sizeof(schemes) / sizeof(schemes[0]))
 

@@ -69,6 +69,14 @@ int scene_set_up(void **state)
     return 0;
 }
 
+void scene_speak(scene_t *scene, const char *scheme)
+{
+    const udr_target_t *target = NULL;
+    const char *text = apr_pstrcat(scene->pool, "unix:", scene->place.path, "|", scheme, "://localhost/", NULL);
+    assert_null(udr_target_parse(&target, text, "/run", scene->pool));
+    scene->member->target = target;
+}
+
 int scene_tear_down(void **state)
 {
     scene_t *scene = *state;

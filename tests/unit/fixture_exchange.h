@@ -35,6 +35,9 @@ int scene_set_up(void **state);
 /* Fails when the exchange has left anything: turns, waiters, descriptors. */
 int scene_tear_down(void **state);
 
+/* The member is one of this scheme, "http" at first. Before any exchange. */
+void scene_speak(scene_t *scene, const char *scheme);
+
 /* Makes an exchange; one that was there before is destroyed. The client has forgotten what it got, not how it answers.
  */
 void scene_begin(scene_t *scene);
