@@ -29,10 +29,7 @@ static int set_up(void **state)
         return -1;
     }
     glob = glob_make("/run/app/*", GROWTH, pool);
-    (void)udr_shared_begin_generation(shared);
-    (void)claim("member", &member);
     glob_claim(glob, shared, pool);
-    udr_shared_end_generation(shared);
     return 0;
 }
 
