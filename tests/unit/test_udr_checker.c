@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All checks of a server, on a loop that runs in the test's thread. Time is real: what is asserted of it is what comes
- * before what, or not at all. */
+/* All checks of a server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,9 +7,8 @@
 
 #include <cmocka.h>
 
-#include "mod_udsroute/udr_checker.h"
 #include "mod_udsroute/udr_clock.h"
-#include "tests/unit/fixture_socket.h"
+#include "tests/unit/fixture_checker.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -20,75 +18,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS = 64 };
-
 #define OFTEN "hcmethod=CONNECT hcinterval=100ms"
 #define RARE  "hcmethod=CONNECT hcinterval=24h"
 
-static apr_pool_t *pool;
-static apr_pool_t *child;
-static place_t place;
-static udr_loop_t *loop;
-static udr_shared_t *shared;
-static udr_balancer_t *balancer;
-static udr_checker_t *checker;
-static udr_news_t news[8];
-static int news_count;
-
-/* --- the scenery --- */
-
-static bool accepts(const udr_member_t *member, const udr_answer_t *answer, const char **why, apr_pool_t *p)
-{
-    (void)member;
-    (void)answer;
-    (void)why;
-    (void)p;
-    return true;
-}
-
-static void hear(const udr_news_t *what)
-{
-    assert_true(news_count < 8);
-    news[news_count++] = *what;
-}
-
-static const udr_checker_client_t client = {.accepts = accepts, .news = hear};
-
 static int set_up(void **state)
 {
-    static const udr_source_t source = {.directive = "UDSMember", .file = "x", .line = 1};
-    (void)state;
-    news_count = 0;
-    checker = NULL;
-    if (apr_pool_create(&pool, NULL) != APR_SUCCESS || !place_make(&place, pool) ||
-        apr_pool_create(&child, pool) != APR_SUCCESS || udr_loop_create(&loop, child) != APR_SUCCESS ||
-        udr_shared_create(&shared, SLOTS, 2, 2, pool) != APR_SUCCESS) {
+    if (checker_set_up(state) != 0) {
         return -1;
     }
     place_listen(&place, 100);
-    udr_shared_begin_generation(shared);
-    balancer = udr_balancer_create("app", &source, pool);
     return 0;
-}
-
-/* Nobody accepts: those who are connected are let go, so that there is room for more. */
-static void let_go(void)
-{
-    while (place.listener >= 0 && place_is_wanted(&place)) {
-        close(place_accept(&place));
-    }
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    apr_pool_destroy(child);
-    let_go();
-    /* The rows' eventfds go with the pool. */
-    place.descriptors += 2;
-    bool dropped = place_drop(&place);
-    apr_pool_destroy(pool);
-    return dropped ? 0 : -1;
 }
 
 /* A member on the place's socket: paths tell members apart. slot: of another one's, or -1. */
@@ -127,33 +66,6 @@ static const udr_member_t *member_at(int index)
 static udr_hot_t *hot_at(int index)
 {
     return udr_shared_hot(shared, member_at(index)->slot);
-}
-
-static void start(void)
-{
-    assert_int_equal(udr_checker_create(&checker, shared, loop, &client, child), APR_SUCCESS);
-    assert_int_equal(udr_checker_add(checker, balancer), APR_SUCCESS);
-    udr_checker_start(checker);
-}
-
-static void stop_running(udr_timer_t *timer)
-{
-    (void)timer;
-    udr_loop_stop(loop);
-}
-
-/* For so many milliseconds, while nobody accepts. */
-static void run_loop_for(int ms)
-{
-    udr_timer_t timer = {.expired = stop_running};
-    udr_loop_set_timer(loop, &timer, udr_clock_now() + apr_time_from_msec(ms));
-    udr_loop_run(loop);
-}
-
-static void run_for(int ms)
-{
-    run_loop_for(ms);
-    let_go();
 }
 
 static apr_uint64_t checks_of(const udr_slot_t *slot)
@@ -201,7 +113,7 @@ static void checks_each_in_its_turn(void **state)
     for (int i = 0; i < MEMBERS; i++) {
         slots[i] = add(apr_itoa(pool, i), OFTEN, -1);
     }
-    start();
+    checker_start();
     run_until_checked(slots[MEMBERS - 1], 4);
     for (int i = 0; i < MEMBERS; i++) {
         assert_in_range(checks_of(slots[i]), 3, 6);
@@ -219,7 +131,7 @@ static void goes_on_where_another_has_left_off(void **state)
     udr_slot_t *new = add("new", RARE, -1);
     (void)state;
     atomic_store(&fresh->checked_at, udr_clock_now());
-    start();
+    checker_start();
     run_until_checked(new, 1);
     assert_int_equal(checks_of(fresh), 0);
 }
@@ -229,7 +141,7 @@ static void does_not_check_who_is_not_to_be(void **state)
     udr_slot_t *none = add("none", "hcmethod=NONE", -1);
     udr_slot_t *other = add("other", OFTEN, -1);
     (void)state;
-    start();
+    checker_start();
     run_until_checked(other, 3);
     assert_int_equal(checks_of(none), 0);
     assert_int_equal(atomic_load(&none->health), 0);
@@ -242,7 +154,7 @@ static void checks_a_slot_once(void **state)
     (void)add("b", OFTEN, (int)member_at(0)->slot);
     (void)add("c", "hcmethod=CONNECT hcinterval=24h", (int)member_at(0)->slot);
     udr_slot_t *other = add("other", OFTEN, -1);
-    start();
+    checker_start();
     run_until_checked(other, 5);
     assert_in_range(checks_of(slot), 3, 8);
 }
@@ -254,7 +166,7 @@ static void tells_each_change_once(void **state)
     udr_slot_t *slot = add("a", OFTEN, -1);
     apr_uint64_t epoch = udr_shared_epoch(shared);
     (void)state;
-    start();
+    checker_start();
     run_until_checked(slot, 1);
     place_abandon(&place);
     run_until_told(1);
@@ -279,7 +191,7 @@ static void counts_as_the_member_says(void **state)
     udr_slot_t *slot = add("a", OFTEN " hcfails=3 hcpasses=2", -1);
     (void)state;
     place_abandon(&place);
-    start();
+    checker_start();
     run_until_told(1);
     assert_int_equal(atomic_load(&slot->checks_failed), 3);
     unlink(place.path);
@@ -293,7 +205,7 @@ static void leaves_alone_whom_the_operator_stops(void **state)
     udr_slot_t *slot = add("a", RARE, -1);
     (void)state;
     atomic_store(&hot_at(0)->flags, UDR_SLOT_STOPPED);
-    start();
+    checker_start();
     run_for(30);
     udr_checker_attend(checker, udr_clock_now());
     assert_int_equal(checks_of(slot), 0);
@@ -314,7 +226,7 @@ static void forgets_what_nobody_asks_for_any_more(void **state)
     apr_uint64_t epoch = udr_shared_epoch(shared);
     (void)state;
     (void)udr_health_failed(&slot->health, 1);
-    start();
+    checker_start();
     assert_int_equal(atomic_load(&slot->health), 0);
     assert_int_equal(udr_verdict_out_until(slot), 0);
     assert_true(udr_shared_epoch(shared) > epoch);
@@ -326,7 +238,7 @@ static void looks_at_once_at_whom_a_request_could_not_reach(void **state)
 {
     udr_slot_t *slot = add("a", RARE, -1);
     (void)state;
-    start();
+    checker_start();
     run_until_checked(slot, 1);
     udr_checker_attend(checker, udr_clock_now());
     report(slot, UDR_OUTCOME_CONNECT_FAILED, ECONNREFUSED);
@@ -341,7 +253,7 @@ static void does_not_hold_it_against_a_member_that_it_has_gone(void **state)
 {
     udr_slot_t *slot = add("a", RARE, -1);
     (void)state;
-    start();
+    checker_start();
     run_until_checked(slot, 1);
     place_abandon(&place);
     report(slot, UDR_OUTCOME_CONNECT_FAILED, ECONNREFUSED);
@@ -358,7 +270,7 @@ static void leaves_the_pause_to_whom_was_reached(void **state)
 {
     udr_slot_t *slot = add("a", RARE, -1);
     (void)state;
-    start();
+    checker_start();
     run_until_checked(slot, 1);
     report(slot, UDR_OUTCOME_STATUS, 503);
     udr_checker_attend(checker, udr_clock_now());
@@ -375,7 +287,7 @@ static void look_until_somebody_listens(const char *parameters)
     atomic_store(&slot->checked_at, udr_clock_now());
     atomic_store(&slot->seen_up, 1);
     place_abandon(&place);
-    start();
+    checker_start();
     report(slot, UDR_OUTCOME_CONNECT_FAILED, ECONNREFUSED);
     udr_checker_look(checker, member_at(0));
     run_for(60);
@@ -405,7 +317,7 @@ static void checks_whose_mode_changes_all_the_time(void **state)
     udr_slot_t *slot = add("a", "hcmethod=GET hcinterval=300ms hctimeout=300ms hcfails=2", -1);
     apr_time_t end = udr_clock_now() + apr_time_from_sec(10);
     (void)state;
-    start();
+    checker_start();
     while (news_count == 0) {
         assert_true(udr_clock_now() < end);
         udr_checker_look(checker, member_at(0));
@@ -420,7 +332,7 @@ static void looks_again_at_who_comes_while_it_looks(void **state)
     udr_slot_t *slot = add("a", "hcmethod=GET hcinterval=24h hctimeout=24h", -1);
     (void)state;
     atomic_store(&slot->checked_at, udr_clock_now());
-    start();
+    checker_start();
     udr_checker_look(checker, member_at(0));
     udr_checker_look(checker, member_at(0)); /* within 10 ms */
     run_loop_for(30);
@@ -436,7 +348,7 @@ static void does_not_look_at_who_takes_requests_anyway(void **state)
 {
     (void)state;
     (void)add("a", "hcmethod=NONE", -1);
-    start();
+    checker_start();
     udr_checker_look(checker, member_at(0));
     assert_false(place_is_wanted(&place));
 }
@@ -446,14 +358,14 @@ static void looks_when_it_begins_at_who_is_out(void **state)
     udr_slot_t *slot = add("a", "hcmethod=NONE", -1);
     (void)state;
     report(slot, UDR_OUTCOME_CONNECT_FAILED, ENOENT);
-    start();
+    checker_start();
     run_until_told(1);
     assert_int_equal(udr_verdict_out_until(slot), 0);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, checker_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(checks_each_in_its_turn),
         TEST(goes_on_where_another_has_left_off),

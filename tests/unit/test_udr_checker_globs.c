@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Members from a directory are checked as they come and go. Time is real, as in test_udr_checker.c. */
+/* Members from a directory are checked as they come and go. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,61 +7,29 @@
 
 #include <cmocka.h>
 
-#include "mod_udsroute/udr_checker.h"
 #include "mod_udsroute/udr_clock.h"
+#include "tests/unit/fixture_checker.h"
 #include "tests/unit/fixture_glob.h"
-#include "tests/unit/fixture_socket.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
 
 #include <string.h>
-#include <unistd.h>
 
-enum { SLOTS = 8, GROWTH = 2 };
+enum { GROWTH = 2 };
 
-static apr_pool_t *pool;
-static apr_pool_t *child;
-static place_t place;
 static const char *name; /* of the place's socket in its directory */
-static udr_loop_t *loop;
-static udr_shared_t *shared;
-static udr_balancer_t *balancer;
 static udr_glob_t *glob;
-static udr_checker_t *checker;
-static int news_count;
-
-static bool accepts(const udr_member_t *member, const udr_answer_t *answer, const char **why, apr_pool_t *p)
-{
-    (void)member;
-    (void)answer;
-    (void)why;
-    (void)p;
-    return true;
-}
-
-static void hear(const udr_news_t *what)
-{
-    (void)what;
-    news_count++;
-}
-
-static const udr_checker_client_t client = {.accepts = accepts, .news = hear};
 
 /* A glob whose directory was read before anybody was in it. */
 static int set_up(void **state)
 {
     udr_settings_t settings;
     const char *note;
-    (void)state;
-    news_count = 0;
-    if (apr_pool_create(&pool, NULL) != APR_SUCCESS || !place_make(&place, pool) ||
-        apr_pool_create(&child, pool) != APR_SUCCESS || udr_loop_create(&loop, child) != APR_SUCCESS ||
-        udr_shared_create(&shared, SLOTS, 2, 2, pool) != APR_SUCCESS) {
+    if (checker_set_up(state) != 0) {
         return -1;
     }
     name = strrchr(place.path, '/') + 1;
-    balancer = udr_balancer_create("app", &glob_source, pool);
     udr_settings_init(&settings);
     assert_null(udr_settings_set(&settings, "hcmethod", "CONNECT", &note, pool));
     assert_null(udr_settings_set(&settings, "hcinterval", "100ms", &note, pool));
@@ -71,47 +39,11 @@ static int set_up(void **state)
     udr_balancer_resolve(balancer, apr_time_from_sec(60));
     glob = APR_ARRAY_IDX(balancer->globs, 0, udr_glob_t *);
     glob->needs_check = true; /* as the configuration says it */
-    (void)udr_shared_begin_generation(shared);
     glob_claim(glob, shared, pool);
     udr_shared_end_generation(shared);
     (void)glob_merge(shared, glob, "", udr_clock_now(), pool);
-    assert_int_equal(udr_checker_create(&checker, shared, loop, &client, child), APR_SUCCESS);
-    assert_int_equal(udr_checker_add(checker, balancer), APR_SUCCESS);
-    udr_checker_start(checker);
+    checker_start();
     return 0;
-}
-
-static void let_go(void)
-{
-    while (place.listener >= 0 && place_is_wanted(&place)) {
-        close(place_accept(&place));
-    }
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    apr_pool_destroy(child);
-    let_go();
-    /* The rows' eventfds go with the pool. */
-    place.descriptors += 2;
-    bool dropped = place_drop(&place);
-    apr_pool_destroy(pool);
-    return dropped ? 0 : -1;
-}
-
-static void stop_running(udr_timer_t *timer)
-{
-    (void)timer;
-    udr_loop_stop(loop);
-}
-
-static void run_for(int ms)
-{
-    udr_timer_t timer = {.expired = stop_running};
-    udr_loop_set_timer(loop, &timer, udr_clock_now() + apr_time_from_msec(ms));
-    udr_loop_run(loop);
-    let_go();
 }
 
 static void there_are(const char *names)
@@ -247,7 +179,7 @@ static void another_one_in_its_place_is_another_one(void **state)
     assert_int_equal(state_of("second"), UDR_BERTH_UNCHECKED); /* there is no such file */
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, checker_tear_down)
 
 int main(void)
 {
