@@ -13,10 +13,10 @@ declare -A packages=(
   [test]="libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-websockets gunicorn nodejs
           nghttp2-client openssl clang libclang-rt-dev clang-format xz-utils procps iproute2 strace
           chromium chromium-driver python3-selenium fonts-dejavu-core prometheus"
-  [bench]="python3 openssl wrk nginx haproxy"
+  [bench]="python3 openssl wrk nginx haproxy php-fpm"
 )
 # What these packages bring as services. The project starts its own servers and needs none of Debian's running.
-services="apache2 nginx haproxy prometheus"
+services="apache2 nginx haproxy prometheus php8.2-fpm"
 policy=/usr/sbin/policy-rc.d
 
 usage() {

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures mod_udsroute beside mod_proxy_http, nginx and HAProxy on this machine.
+"""Measures mod_udsroute beside mod_proxy, nginx and HAProxy on this machine.
 
-All four stand, one process each, before the same udsbackend on the same Unix socket, all over loopback. They take turns
+All four stand, one process each, before the same udsbackend (or PHP-FPM) on Unix sockets, all over loopback. They take turns
 in each round, so that whatever else the machine does hits all alike; figures and ratios are medians over the rounds.
 Ratios are worth more than the figures themselves. README.md says what is where."""
 
@@ -23,7 +23,8 @@ from figures import Turns, medians_of, ratios_of
 from loads import Load, Turn
 from proxies import OURS, PROXIES, Proxy
 from requirements import verdicts
-from servers import Failure, Kit, Target, make_certificate, servers_account, stand
+from servers import Failure, Kit, make_certificate, servers_account
+from stands import Target, stand
 
 PROGRAMS = ("wrk", "nginx", "haproxy", "openssl")
 COMPLAINTS = 3  # lines shown of each error log

@@ -3,6 +3,7 @@
 
 import dataclasses
 
+from backends import HELLO, PAGE
 from loads import Beside, Hurry, Load, Waiting
 from proxies import BALANCER, OURS, Shape
 
@@ -19,6 +20,8 @@ class Case:
 
 
 TWO_CHILDREN = Shape(children=2, status=True)
+# More processes than clients: a connection that waits for a process waits as long as another is kept.
+PHP = Shape(php=16)
 
 CASES = [
     Case("small-1", "1 client, 21 bytes", Hurry("/ux", 1)),
@@ -32,6 +35,10 @@ CASES = [
     # The traces: requests that mod_proxy still has in hand when the clients are gone.
     Case("slow-2000", "2,000 clients, answers after 1 s", Hurry("/delay/1000", 2000, seconds=6, leaves_traces=True),
          brief=Hurry("/delay/100", 200, leaves_traces=True), proxies=(OURS, "mod_proxy"), rounds=3),
+    Case("php-1", "PHP: 1 client, \"hello\"", Hurry(HELLO, 1), shape=PHP),
+    Case("php-8", "PHP: 8 clients, \"hello\"", Hurry(HELLO, 8), shape=PHP),
+    Case("php-32", "PHP: 32 clients, \"hello\"", Hurry(HELLO, 32), shape=Shape(php=40)),
+    Case("php-page-8", "PHP: 8 clients, 64 KiB", Hurry(PAGE, 8), shape=PHP),
     Case("tunnels", "10,000 idle WebSockets, two children", Waiting("tunnels", 10_000),
          brief=Waiting("tunnels", 500), shape=TWO_CHILDREN, proxies=(OURS,), rounds=3),
     Case("parked", "10,000 waiting requests, two children", Waiting("parked", 10_000, "/delay/25000"),

@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from servers import Failure, Target
+from servers import Failure
+from stands import Target
 
 PROGRAM = pathlib.Path(__file__).resolve().with_name("crowd_clients.py")
 SETTLE_SECONDS = 20

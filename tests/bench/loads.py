@@ -10,7 +10,8 @@ from typing import Protocol
 
 from crowd import Crowd, settled
 from processes import cpu_seconds, family, private_bytes
-from servers import Failure, Target
+from servers import Failure
+from stands import Target
 
 WRK_REPORT = pathlib.Path(__file__).resolve().with_name("wrk.lua")
 # mod_proxy lets some of 2,000 clients wait for half a minute; that is slow, and no error.

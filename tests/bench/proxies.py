@@ -14,12 +14,13 @@ BACKLOG = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What a case needs of its proxies beyond the route; the last three are understood by httpd only."""
+    """What a case needs of its proxies beyond the route; children, status and handler are httpd's only."""
 
     tls: bool = False  # the proxy's port speaks TLS
     children: int = 1
     status: bool = False  # mod_status at /server-status
     handler: bool = False  # a CGI program at /cgi/sleep
+    php: int = 0  # so many processes of PHP-FPM for each proxy, instead of udsbackend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Site:
     user: str  # empty unless we are root: then the servers drop to this user
     group: str
     certificate: pathlib.Path | None  # and its key, in one file; where the shape says TLS
+    documents: pathlib.Path | None  # where PHP's scripts are; where the shape says PHP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,31 @@ SLEEPING_HANDLER = """\
 sleep 2
 printf 'Content-Type: text/plain\\r\\nContent-Length: 6\\r\\n\\r\\nslept\\n'
 """
+
+
+# Those of nginx's fastcgi.conf.
+NGINX_PARAMS = {
+    "SCRIPT_FILENAME": "$document_root$fastcgi_script_name",
+    "QUERY_STRING": "$query_string",
+    "REQUEST_METHOD": "$request_method",
+    "CONTENT_TYPE": "$content_type",
+    "CONTENT_LENGTH": "$content_length",
+    "SCRIPT_NAME": "$fastcgi_script_name",
+    "REQUEST_URI": "$request_uri",
+    "DOCUMENT_URI": "$document_uri",
+    "DOCUMENT_ROOT": "$document_root",
+    "SERVER_PROTOCOL": "$server_protocol",
+    "REQUEST_SCHEME": "$scheme",
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "SERVER_SOFTWARE": "nginx/$nginx_version",
+    "REMOTE_ADDR": "$remote_addr",
+    "REMOTE_PORT": "$remote_port",
+    "REMOTE_USER": "$remote_user",
+    "SERVER_ADDR": "$server_addr",
+    "SERVER_PORT": "$server_port",
+    "SERVER_NAME": "$server_name",
+    "REDIRECT_STATUS": "200",
+}
 
 
 def httpd_shape(site: Site, exclude: str) -> tuple[list[str], list[str]]:
@@ -117,8 +144,22 @@ def httpd_version(httpd: str) -> list[str]:
     return [httpd, "-v"]
 
 
+def php_by_handler(site: Site, prefix: str) -> str:
+    """As the manuals of both modules have it: httpd finds the script, and looks for no .htaccess."""
+    return f"""\
+DocumentRoot "{site.documents}"
+<Directory "{site.documents}">
+  AllowOverride None
+</Directory>
+<FilesMatch "\\.php$">
+  SetHandler "{prefix}:unix:{site.backend_socket}|fcgi://localhost/"
+</FilesMatch>"""
+
+
 def configure_mod_udsroute(site: Site) -> list[str]:
     module = site.build / "mod_udsroute/.libs/mod_udsroute.so"
+    if site.shape.php:
+        return httpd_command(site, {"udsroute": module}, "UDSRoute", php_by_handler(site, "udsroute"))
     route = f'UDSRoute "/" "unix:{site.backend_socket}|http://localhost/"'
     return httpd_command(site, {"udsroute": module}, "UDSRoute", route)
 
@@ -132,9 +173,30 @@ def configure_balancer(site: Site) -> list[str]:
 
 
 def configure_mod_proxy(site: Site) -> list[str]:
-    modules = {name: f"{site.httpd_modules}/mod_{name}.so" for name in ("proxy", "proxy_http")}
+    names = ("proxy", "proxy_fcgi" if site.shape.php else "proxy_http")
+    modules = {name: f"{site.httpd_modules}/mod_{name}.so" for name in names}
+    if site.shape.php:
+        route = f'<Proxy "fcgi://localhost/" enablereuse=on max={site.shape.php}>\n</Proxy>'
+        return httpd_command(site, modules, "ProxyPass", f"{php_by_handler(site, 'proxy')}\n{route}")
     route = f'ProxyPass "/" "unix:{site.backend_socket}|http://localhost/" enablereuse=on upgrade=websocket'
     return httpd_command(site, modules, "ProxyPass", route)
+
+
+def nginx_location(site: Site) -> str:
+    if not site.shape.php:
+        return """\
+      proxy_pass http://backend;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_max_temp_file_size 0;
+"""
+    params = "".join(f"      fastcgi_param {name} {value};\n" for name, value in NGINX_PARAMS.items())
+    return f"""\
+      root {site.documents};
+{params}      fastcgi_pass backend;
+      fastcgi_keep_conn on;
+      fastcgi_max_temp_file_size 0;
+"""
 
 
 def configure_nginx(site: Site) -> list[str]:
@@ -165,11 +227,7 @@ http {{
     listen 127.0.0.1:{site.port} backlog={BACKLOG}{tls};
     {certificate}
     location / {{
-      proxy_pass http://backend;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_max_temp_file_size 0;
-    }}
+{nginx_location(site)}    }}
   }}
 }}
 """)
@@ -180,6 +238,9 @@ def configure_haproxy(site: Site) -> list[str]:
     account = f"  user {site.user}\n  group {site.group}" if site.user else ""
     tls = f" ssl crt {site.certificate}" if site.shape.tls else ""
     configuration = site.directory / "haproxy.cfg"
+    application, server = "", f"unix@{site.backend_socket}"
+    if site.shape.php:
+        application, server = f"fcgi-app php\n  docroot {site.documents}", f"{server} proto fcgi"
     # splice-response is of use to large bodies, and makes no difference to small ones.
     configuration.write_text(f"""\
 global
@@ -196,8 +257,10 @@ defaults
 frontend clients
   bind 127.0.0.1:{site.port}{tls}
   default_backend application
+{application}
 backend application
-  server application unix@{site.backend_socket}
+{"  use-fcgi-app php" if application else ""}
+  server application {server}
 """)
     return ["haproxy", "-db", "-q", "-f", str(configuration)]
 

@@ -49,6 +49,9 @@ REQUIREMENTS = [
     Requirement("large-4", "rate", "haproxy", at_least=1.0),
     Requirement("slow-2000", "rate", "mod_proxy", at_least=20.0),
     Requirement("slow-2000", "p99", at_most=1500.0),
+    # PHP itself takes most of the time.
+    Requirement("php-8", "rate", "mod_proxy", at_least=1.4),
+    Requirement("php-8", "rate", "nginx", at_least=0.75),
     Requirement("tunnels", "busy", at_most=2),
     Requirement("tunnels", "memory", at_most=16.0),
     Requirement("parked", "memory", at_most=32.0),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts and stops what is measured: a stand is one backend and the proxies before it, made anew for each case."""
+"""Starts and stops servers, whichever they are."""
 
 import contextlib
 import dataclasses
@@ -8,15 +8,11 @@ import http.client
 import os
 import pathlib
 import pwd
-import re
 import signal
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Callable
-
-from proxies import Proxy, Shape, Site
 
 START_SECONDS = 15
 STOP_SECONDS = 10
@@ -118,81 +114,8 @@ def fetch(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes
         connection.close()
 
 
-def answers(get: Callable[[str], tuple[int, bytes]]) -> bool:
+def answers(get: Callable[[str], tuple[int, bytes]], path: str) -> bool:
     try:
-        return get("/ux")[0] == 200
+        return get(path)[0] == 200
     except (OSError, http.client.HTTPException):
         return False
-
-
-class Backend:
-    """udsbackend on a Unix socket."""
-
-    def __init__(self, kit: Kit, directory: pathlib.Path) -> None:
-        self.socket = directory / "app.sock"
-        command = [str(kit.build / "backend/udsbackend"), "--socket", str(self.socket), "--mode", "0666",
-                   "--threads", str(kit.backend_threads)]
-        self.process = start("udsbackend", command, directory, lambda: answers(self.fetch))
-
-    def fetch(self, path: str) -> tuple[int, bytes]:
-        return fetch(UnixConnection(self.socket), path)
-
-    def in_flight(self) -> int:
-        """Requests that have begun and not ended, WebSockets included; without the one that asks."""
-        text = self.fetch("/metrics")[1].decode()
-        return int(re.search(r"^udsbackend_in_flight (\d+)$", text, re.MULTILINE)[1]) - 1
-
-
-class Target:
-    """One proxy of a stand."""
-
-    def __init__(self, proxy: Proxy, site: Site, backend: Backend) -> None:
-        self.name = proxy.name
-        self.site = site
-        self.backend = backend
-        self.command = proxy.configure(site)
-        self.process = self.start()
-
-    def start(self) -> subprocess.Popen:
-        return start(self.name, self.command, self.site.directory, lambda: answers(self.fetch))
-
-    def stop(self) -> None:
-        stop(self.process)
-
-    def restart(self) -> None:
-        """Another process with the same configuration, that has nothing behind it."""
-        self.stop()
-        self.process = self.start()
-
-    def url(self, path: str) -> str:
-        return f"{'https' if self.site.shape.tls else 'http'}://127.0.0.1:{self.site.port}{path}"
-
-    def fetch(self, path: str) -> tuple[int, bytes]:
-        if self.site.shape.tls:
-            trusting = ssl._create_unverified_context()  # pylint: disable=protected-access  (our own certificate)
-            return fetch(http.client.HTTPSConnection("127.0.0.1", self.site.port, timeout=FETCH_SECONDS,
-                                                     context=trusting), path)
-        return fetch(http.client.HTTPConnection("127.0.0.1", self.site.port, timeout=FETCH_SECONDS), path)
-
-    def busy_workers(self) -> int:
-        """mod_status's count of worker threads that are not idle, without the one that answers this."""
-        text = self.fetch("/server-status?auto")[1].decode()
-        return int(re.search(r"^BusyWorkers: (\d+)$", text, re.MULTILINE)[1]) - 1
-
-
-@contextlib.contextmanager
-def stand(kit: Kit, directory: pathlib.Path, shape: Shape, proxies: list[Proxy]):
-    """The proxies, running, by name; all ends with the block."""
-    directory.mkdir()
-    directory.chmod(0o755)
-    with contextlib.ExitStack() as stack:
-        backend = Backend(kit, directory)
-        stack.callback(stop, backend.process)
-        targets = {}
-        for proxy in proxies:
-            site = Site(directory / proxy.name, free_port(), shape, backend.socket, kit.build, kit.httpd,
-                        kit.httpd_modules, kit.user, kit.group, kit.certificate if shape.tls else None)
-            site.directory.mkdir()
-            targets[proxy.name] = Target(proxy, site, backend)
-            stack.callback(targets[proxy.name].stop)
-        yield targets
