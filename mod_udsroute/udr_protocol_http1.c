@@ -10,6 +10,7 @@ static void begin(udr_reader_t *reader)
     reader->head = &reader->state.http1.head;
     reader->trailers = (udr_slice_t){"", 0};
     reader->why = NULL;
+    reader->is_busy = false;
 }
 
 static udr_codec_status_t answer(udr_reader_t *reader, udr_codec_status_t status)
