@@ -112,8 +112,8 @@ static const char *explain_peer(const report_t *report)
 static const char *explain_closed(const report_t *report)
 {
     const char *why = report->failure->why ? report->failure->why : "connection reset";
-    return apr_psprintf(report->r->pool, "%s, in step %s: see the backend's own log for why", why,
-                        udr_exchange_state_name(report->failure->state));
+    return apr_psprintf(report->r->pool, "%s, in step %s: %s", why, udr_exchange_state_name(report->failure->state),
+                        report->failure->suspicion ? report->failure->suspicion : "see the backend's own log for why");
 }
 
 static const char *explain_response(const report_t *report)

@@ -6,6 +6,7 @@
 #include "mod_udsroute/udr_connection.h"
 #include "mod_udsroute/udr_protocol.h"
 #include "mod_udsroute/udr_random.h"
+#include "mod_udsroute/udr_runtime.h"
 
 #include <apr_strings.h>
 
@@ -225,6 +226,7 @@ static void closed(udr_check_t *check, apr_status_t error)
 {
     const udr_protocol_t *protocol = check->member->target->scheme->protocol;
     if (!check->received) {
+        check->why = udr_runtime_suspect(check->connection->fd, check->member->target->scheme, check->pool);
         fail(check, UDR_CAUSE_UNANSWERED, APR_STATUS_IS_EOF(error) ? 0 : error);
     } else if (APR_STATUS_IS_EOF(error) && protocol->reader_eof(&check->reader, check->held) == UDR_CODEC_END) {
         judge(check);

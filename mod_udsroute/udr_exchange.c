@@ -2,6 +2,7 @@
 #include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_exchange_private.h"
 #include "mod_udsroute/udr_retry.h"
+#include "mod_udsroute/udr_runtime.h"
 
 #include <apr_strings.h>
 
@@ -163,6 +164,10 @@ void udr_exchange_fail(udr_exchange_t *x, udr_failure_kind_t kind, apr_status_t 
     x->failure.state = x->state;
     x->failure.error = error;
     x->failure.why = why;
+    /* One that was used before has understood what it was asked. */
+    if (kind == UDR_FAILURE_CLOSED && x->connected && !x->reused && !x->receiver.begun) {
+        x->failure.suspicion = udr_runtime_suspect(x->connection->fd, x->member->target->scheme, x->pool);
+    }
     bool has_others = udr_exchange_leave_member(x, kind, error);
     udr_exchange_release(x, false);
     if (is_safe && has_others) {

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "mod_udsroute/udr_runtime.h"
+
+#include "mod_udsroute/udr_protocol.h"
+
+#include <apr_strings.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* TASK_COMM_LEN, less its NUL. */
+#define COMM_MAX 15
+
+/* They close a connection without a word when they are asked in another protocol. */
+static const struct {
+    const char *begin; /* of the process's name: "php-fpm8.2" */
+    const udr_protocol_t *protocol;
+    const char *scheme;
+    const char *otherwise; /* what it speaks depends on its configuration: how to have what the target says */
+} runtimes[] = {
+    {"php-fpm", &udr_protocol_fcgi, "fcgi", NULL},
+    {"php-cgi", &udr_protocol_fcgi, "fcgi", NULL},
+    {"fcgiwrap", &udr_protocol_fcgi, "fcgi", NULL},
+    {"uwsgi", &udr_protocol_uwsgi, "uwsgi", "http-socket = in place of socket = for http://"},
+};
+
+const char *udr_runtime_suspect_name(const char *name, const udr_scheme_t *scheme, apr_pool_t *p)
+{
+    for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes; i++) {
+        if (strncmp(name, runtimes[i].begin, strlen(runtimes[i].begin)) == 0 &&
+            runtimes[i].protocol != scheme->protocol) {
+            return apr_psprintf(p,
+                                "the process that listens there is %s, which speaks %s, and the target says %s://: "
+                                "write %s://%s%s",
+                                name, runtimes[i].protocol->name, scheme->name, runtimes[i].scheme,
+                                runtimes[i].otherwise ? ", or give it " : "",
+                                runtimes[i].otherwise ? runtimes[i].otherwise : "");
+        }
+    }
+    return NULL;
+}
+
+#if HAVE_DECL_SO_PEERCRED
+/* Returns whether there is such a process to be seen. */
+static bool read_name(pid_t pid, char name[COMM_MAX + 2])
+{
+    char path[32];
+    apr_snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
+    FILE *file = fopen(path, "re");
+    bool is_read = file && fgets(name, COMM_MAX + 2, file);
+    if (file) {
+        (void)fclose(file);
+    }
+    if (is_read) {
+        name[strcspn(name, "\n")] = '\0';
+    }
+    return is_read;
+}
+
+const char *udr_runtime_suspect(int fd, const udr_scheme_t *scheme, apr_pool_t *p)
+{
+    struct ucred credentials;
+    socklen_t len = sizeof credentials;
+    char name[COMM_MAX + 2];
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) != 0 || !read_name(credentials.pid, name)) {
+        return NULL;
+    }
+    return udr_runtime_suspect_name(name, scheme, p);
+}
+#else
+const char *udr_runtime_suspect(int fd, const udr_scheme_t *scheme, apr_pool_t *p)
+{
+    (void)fd;
+    (void)scheme;
+    (void)p;
+    return NULL;
+}
+#endif
