@@ -334,6 +334,8 @@ static void reads_an_answer(void **state)
         {{OUT(PLAIN, 0), {UDR_FCGI_END_REQUEST, TEXT("\1\2\3\4\0\5\6\7"), 0}}, PLAIN_TRANSCRIPT "; end, 0 behind"},
         /* The end has said it already. */
         {{OUT(PLAIN, 0), END_OF_OUT, END_OF_OUT, COMPLETE}, PLAIN_TRANSCRIPT "; end, 0 behind"},
+        /* The last byte of a header is reserved. */
+        {{RAW("\1\7\0\1\0\1\0\377!"), OUT(PLAIN, 0), COMPLETE}, "note !; " PLAIN_TRANSCRIPT "; end, 0 behind"},
         /* What is behind END_REQUEST and its padding is nobody's. */
         {{OUT(PLAIN, 0), {UDR_FCGI_END_REQUEST, TEXT("\0\0\0\0\0\0\0\0"), 7}, RAW("xyz")},
          PLAIN_TRANSCRIPT "; end, 3 behind"},
@@ -356,11 +358,298 @@ static void joins_a_head_in_pieces(void **state)
     check_rows(rows, COUNT(rows), false);
 }
 
+/* --- bodies --- */
+
+static void leaves_out_what_is_beyond_the_length(void **state)
+{
+    static const row_t rows[] = {
+        {{OUT(WITH_LENGTH "hello", 0), COMPLETE}, WITH_LENGTH_TRANSCRIPT "; body hello; end, 0 behind"},
+        {{OUT(WITH_LENGTH "hel", 0), OUT("lo", 1), END_OF_OUT, COMPLETE},
+         WITH_LENGTH_TRANSCRIPT "; body hello; end, 0 behind"},
+        {{OUT(WITH_LENGTH "hello world", 0), COMPLETE}, WITH_LENGTH_TRANSCRIPT "; body hello; end, 0 behind"},
+        {{OUT(WITH_LENGTH "hel", 0), OUT("lo world", 1), OUT("wide", 0), ERR("!", 0), OUT("web", 0), COMPLETE},
+         WITH_LENGTH_TRANSCRIPT "; body hello; note !; end, 0 behind"},
+        {{OUT("Content-Length: 0\r\n\r\nhello", 0), COMPLETE}, "head 200 length 0 [Content-Length=0]; end, 0 behind"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows), false);
+}
+
+static void refuses_less_than_the_length(void **state)
+{
+    static const row_t rows[] = {
+        {{OUT(WITH_LENGTH "hell", 0), COMPLETE},
+         WITH_LENGTH_TRANSCRIPT
+         "; body hell; bad: ended within the body: fewer bytes than Content-Length said, 8 behind"},
+        {{OUT(WITH_LENGTH, 0), END_OF_OUT, COMPLETE},
+         WITH_LENGTH_TRANSCRIPT "; bad: ended within the body: fewer bytes than Content-Length said, 8 behind"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows), false);
+}
+
+static void leaves_out_the_body_of_an_answer_without(void **state)
+{
+    static const row_t to_get[] = {
+        {{OUT("Status: 204\n\nhello", 0), COMPLETE}, "head 204 bodiless [Status=204]; end, 0 behind"},
+        {{OUT("Status: 304\n" WITH_LENGTH, 0), OUT("hello", 0), COMPLETE},
+         "head 304 bodiless length 5 [Status=304, Content-Length=5]; end, 0 behind"},
+    };
+    static const row_t to_head[] = {
+        {{OUT(PLAIN "hello", 0), OUT(" world", 0), COMPLETE}, "head 200 bodiless [Content-Type=a/b]; end, 0 behind"},
+        {{OUT(WITH_LENGTH, 0), COMPLETE}, "head 200 bodiless length 5 [Content-Length=5]; end, 0 behind"},
+    };
+    (void)state;
+    check_rows(to_get, COUNT(to_get), false);
+    check_rows(to_head, COUNT(to_head), true);
+}
+
+static void hands_out_notes_between_bodies(void **state)
+{
+    static const row_t rows[] = {
+        {{ERR("a\n", 0), OUT(PLAIN "he", 0), ERR("b", 1), ERR("", 0), ERR("c", 0), OUT("llo", 0), END_OF_OUT,
+          ERR("d", 9), COMPLETE},
+         "note a<0a>; " PLAIN_TRANSCRIPT "; body he; note bc; body llo; note d; end, 0 behind"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows), false);
+}
+
+static void refuses_more_behind_the_end(void **state)
+{
+    static const row_t rows[] = {
+        {{OUT(PLAIN "hello", 0), END_OF_OUT, OUT("x", 0), COMPLETE},
+         PLAIN_TRANSCRIPT "; body hello; bad: more of the answer behind its end, 25 behind"},
+        {{END_OF_OUT, OUT(PLAIN, 0)}, "bad: more of the answer behind its end, 29 behind"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows), false);
+}
+
+/* --- what is no answer --- */
+
+static void refuses_records_that_are_none(void **state)
+{
+#define WHY_TYPE    "bad: a record of a type that no answer consists of"
+#define WHY_ID      "bad: a record of another request, or of none"
+#define WHY_VERSION "bad: a record of another version than 1"
+    static const row_t rows[] = {
+        {{RECORD(UDR_FCGI_BEGIN_REQUEST, "\0\1\0\0\0\0\0\0")}, WHY_TYPE ", 16 behind"},
+        {{RECORD(UDR_FCGI_ABORT_REQUEST, "")}, WHY_TYPE ", 8 behind"},
+        {{RECORD(UDR_FCGI_PARAMS, "")}, WHY_TYPE ", 8 behind"},
+        {{RECORD(UDR_FCGI_STDIN, "x")}, WHY_TYPE ", 9 behind"},
+        {{RECORD(8, "x")}, WHY_TYPE ", 9 behind"},
+        {{RAW("\1\12\0\0\0\0\0\0")}, WHY_TYPE ", 8 behind"},
+        {{RAW("\1\13\0\0\0\10\0\0\377\0\0\0\0\0\0\0")}, WHY_TYPE ", 16 behind"},
+        {{RAW("\1\0\0\1\0\0\0\0")}, WHY_TYPE ", 8 behind"},
+        {{RAW("\1\377\0\1\0\0\0\0")}, WHY_TYPE ", 8 behind"},
+        {{RAW("\1\6\0\0\0\0\0\0")}, WHY_ID ", 8 behind"},
+        {{RAW("\1\6\0\2\0\0\0\0")}, WHY_ID ", 8 behind"},
+        {{RAW("\1\3\1\1\0\10\0\0")}, WHY_ID ", 8 behind"},
+        {{RAW("\2\6\0\1\0\0\0\0")}, WHY_VERSION ", 8 behind"},
+        {{RAW("HTTP/1.1 200 OK\r\n\r\n")}, WHY_VERSION ", 19 behind"},
+        {{OUT(PLAIN "x", 0), RAW("\0")}, PLAIN_TRANSCRIPT "; body x; " WHY_VERSION ", 1 behind"},
+        /* Within the head, which is kept until it is whole. */
+        {{OUT("A: b\n", 3), RAW("\0")}, WHY_VERSION ", 9 behind"},
+        {{OUT("A: b\n", 3), RAW("\1\12\0\0\0\0\0\0")}, WHY_TYPE ", 16 behind"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows), false);
+}
+
+static void refuses_heads_that_are_none(void **state)
+{
+    static const row_t rows[] = {
+        {{OUT(" folded\r\n\r\n", 0)}, "bad: a folded field line (obs-fold), 11 behind"},
+        {{OUT("A: b\n", 0), ERR("note", 0), OUT("no colon\n\nbody", 0)},
+         "note note; bad: a field line without a colon, 19 behind"},
+        {{OUT("Status: 103\n\n", 0)}, "bad: a Status outside 200 to 599, 13 behind"},
+        {{OUT("HTTP/1.1 101 Switching Protocols\r\n\r\n", 0)},
+         "bad: a status line with a code below 200 in a CGI response, 36 behind"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows), false);
+}
+
+static void says_what_the_end_says(void **state)
+{
+#define WHY_UNKNOWN "bad: ended by END_REQUEST, with a status that the specification does not know"
+    static const row_t rows[] = {
+        {{END("\1")}, "bad: ended by END_REQUEST: it serves no second request on a connection (busy), 8 behind"},
+        {{END("\2")}, "bad: ended by END_REQUEST: it is overloaded (busy), 8 behind"},
+        {{END("\3")}, "bad: ended by END_REQUEST: it does not know the role of a responder, 8 behind"},
+        {{END("\4")}, WHY_UNKNOWN ", 8 behind"},
+        {{END("\377")}, WHY_UNKNOWN ", 8 behind"},
+        {{ERR("x", 0), END_OF_OUT, END("\2")}, "note x; bad: ended by END_REQUEST: it is overloaded (busy), 8 behind"},
+        /* Too late: it has begun with the request. */
+        {{OUT(PLAIN, 0), END("\1")},
+         PLAIN_TRANSCRIPT "; bad: ended by END_REQUEST: it serves no second request on a connection, 8 behind"},
+        {{OUT(PLAIN, 0), END("\2")}, PLAIN_TRANSCRIPT "; bad: ended by END_REQUEST: it is overloaded, 8 behind"},
+        {{COMPLETE}, "bad: ended without an answer, 8 behind"},
+        {{END_OF_OUT, ERR("x", 2), COMPLETE}, "note x; bad: ended without an answer, 8 behind"},
+        {{OUT("A: b\n", 0), COMPLETE}, "bad: ended before its head was complete, 13 behind"},
+        {{OUT("A: b\n", 0), END_OF_OUT, COMPLETE}, "bad: ended before its head was complete, 13 behind"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows), false);
+}
+
+static void knows_how_long_the_end_is(void **state)
+{
+#define WHY_LENGTH "bad: a record END_REQUEST of another length than 8 bytes"
+    static const row_t rows[] = {
+        {{OUT(PLAIN, 0), RECORD(UDR_FCGI_END_REQUEST, "")}, PLAIN_TRANSCRIPT "; " WHY_LENGTH ", 8 behind"},
+        {{OUT(PLAIN, 0), RECORD(UDR_FCGI_END_REQUEST, "\0\0\0\0\0\0\0")},
+         PLAIN_TRANSCRIPT "; " WHY_LENGTH ", 15 behind"},
+        {{OUT(PLAIN, 0), RECORD(UDR_FCGI_END_REQUEST, "\0\0\0\0\0\0\0\0\0")},
+         PLAIN_TRANSCRIPT "; " WHY_LENGTH ", 17 behind"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows), false);
+}
+
+/* --- the member closes --- */
+
+static void knows_what_a_close_means(void **state)
+{
+#define CUT_BODY   "closed within the body: END_REQUEST has not come"
+#define CUT_LENGTH "closed within the body: fewer bytes than Content-Length said"
+    static const row_t rows[] = {
+        {{{0}}, "more, 0 pending; closed: closed before any byte of the response"},
+        {{RAW("\1")}, "more, 1 pending; closed: closed within the head"},
+        {{RAW("\1\6\0\1\0\0\0")}, "more, 7 pending; closed: closed within the head"},
+        {{ERR("x", 0)}, "note x; more, 0 pending; closed: closed within the head"},
+        {{RAW("\1\6\0\1\0\2\0\0")}, "more, 0 pending; closed: closed within the head"},
+        {{OUT("A: b\n", 0)}, "more, 5 pending; closed: closed within the head"},
+        {{OUT("A: b\n", 2), RAW("\1\6\0")}, "more, 10 pending; closed: closed within the head"},
+        {{RAW("\1\3\0\1\0\10\0\0\0\0")}, "more, 2 pending; closed: closed within the head"},
+        {{OUT(PLAIN, 0)}, PLAIN_TRANSCRIPT "; more, 0 pending; closed: " CUT_BODY},
+        {{OUT(PLAIN "hello", 0), RAW("\1\6")}, PLAIN_TRANSCRIPT "; body hello; more, 2 pending; closed: " CUT_BODY},
+        {{OUT(PLAIN, 0), RAW("\1\3\0\1\0\10\0\0\0\0")}, PLAIN_TRANSCRIPT "; more, 2 pending; closed: " CUT_BODY},
+        {{OUT(WITH_LENGTH "hell", 0), END_OF_OUT},
+         WITH_LENGTH_TRANSCRIPT "; body hell; more, 0 pending; closed: " CUT_LENGTH},
+        /* What was due has come. */
+        {{OUT(PLAIN "hello", 0), END_OF_OUT}, PLAIN_TRANSCRIPT "; body hello; more, 0 pending; closed: end"},
+        {{OUT(WITH_LENGTH "hello", 0)}, WITH_LENGTH_TRANSCRIPT "; body hello; more, 0 pending; closed: end"},
+        {{OUT(WITH_LENGTH "hello", 0), RAW("\1\6\0")},
+         WITH_LENGTH_TRANSCRIPT "; body hello; more, 3 pending; closed: end"},
+        {{OUT("Status: 204\n\n", 0)}, "head 204 bodiless [Status=204]; more, 0 pending; closed: end"},
+        {{OUT(PLAIN, 0), RAW("\1\3\0\1\0\10\2\0\0\0\0\0\0\0\0\0")}, PLAIN_TRANSCRIPT "; more, 0 pending; closed: end"},
+    };
+    (void)state;
+    check_rows(rows, COUNT(rows), false);
+}
+
+/* --- large ones --- */
+
+/* Lines of a head, so many bytes at least. */
+static void add_lines(bytes_t *head, size_t len)
+{
+    while (head->len < len) {
+        add(head, TEXT("Name: a value that takes some room but tells nothing\r\n"));
+    }
+}
+
+static void check_pieces(bytes_t response, const char *expected)
+{
+    static const pieces_t pieces[] = {{1, 1 << 20}, {7, 4093}, {8191, 8191}, {70000, 1021}, {1 << 22, 1}};
+    for (size_t i = 0; i < COUNT(pieces); i++) {
+        check_transcript(response, false, expected, pieces[i]);
+    }
+}
+
+/* Records as large as can be, with the most padding, while most of a head is waiting. */
+static void reads_the_longest_records(void **state)
+{
+    static char content[UDR_FCGI_CONTENT_MAX];
+    static char expected[TRANSCRIPT_MAX];
+    bytes_t response = {NULL, 0};
+    (void)state;
+    memset(content, 'n', sizeof content);
+    add_record(&response, UDR_FCGI_STDERR, content, sizeof content, 255);
+    add_record(&response, UDR_FCGI_STDOUT, TEXT("A: "), 255);
+    add_record(&response, UDR_FCGI_STDERR, content, sizeof content, 255);
+    add_record(&response, UDR_FCGI_STDOUT, TEXT("b\n\n"), 255);
+    add_record(&response, UDR_FCGI_STDOUT, content, sizeof content, 255);
+    add_record(&response, UDR_FCGI_END_REQUEST, TEXT("\0\0\0\0\0\0\0\0"), 255);
+    (void)snprintf(expected, sizeof expected, "note %.*s%.*s; head 200 [A=b]; body %.*s; end, 0 behind",
+                   UDR_FCGI_CONTENT_MAX, content, UDR_FCGI_CONTENT_MAX, content, UDR_FCGI_CONTENT_MAX, content);
+    check_pieces(response, expected);
+    free(response.ptr);
+}
+
+/* The limits are those of HTTP: the records do not count. */
+static void keeps_to_the_limits(void **state)
+{
+    bytes_t head = {NULL, 0};
+    bytes_t response = {NULL, 0};
+    (void)state;
+    add_lines(&head, usual.head + 1);
+    add_record(&response, UDR_FCGI_STDOUT, head.ptr, usual.head - 1, 0);
+    for (int i = 0; i < 100; i++) {
+        add_record(&response, UDR_FCGI_STDERR, "", 0, 255);
+    }
+    check_pieces(response, "more, 8446 pending; closed: closed within the head");
+    add_record(&response, UDR_FCGI_STDOUT, head.ptr + usual.head - 1, 1, 0);
+    check_pieces(response, "bad: a head or trailer section longer than 8 times responsefieldsize, 8192 behind");
+    free(response.ptr);
+    free(head.ptr);
+}
+
+/* Whoever sends his head in so small pieces, while it is large, means to keep us busy with moving it. */
+static void gives_up_a_head_in_too_many_pieces(void **state)
+{
+    const size_t len = usual.head / 2;
+    bytes_t head = {NULL, 0};
+    bytes_t response = {NULL, 0};
+    (void)state;
+    add_lines(&head, len);
+    add_record(&response, UDR_FCGI_STDOUT, head.ptr, len, 0);
+    /* It is moved once for each record behind the first. */
+    for (size_t i = 0; i < 16 * 1024 * 1024 / len; i++) {
+        add_record(&response, UDR_FCGI_STDERR, "", 0, 0);
+    }
+    check_transcript(response, false, "more, 4096 pending; closed: closed within the head", (pieces_t){1, 4093});
+    add_record(&response, UDR_FCGI_STDOUT, "", 0, 0);
+    check_transcript(response, false, "bad: a head in too many pieces, 4096 behind", (pieces_t){1, 4093});
+    check_transcript(response, false, "bad: a head in too many pieces, 4096 behind", (pieces_t){response.len, 1});
+    free(response.ptr);
+    free(head.ptr);
+}
+
+/* --- what is sent --- */
+
+static void writes_headers(void **state)
+{
+    char room[UDR_FCGI_HEADER + 1] = "xxxxxxxxx";
+    (void)state;
+    udr_fcgi_write_header(room, UDR_FCGI_STDIN, 0x1234);
+    assert_memory_equal(room, "\1\5\0\1\x12\x34\0\0x", sizeof room);
+    udr_fcgi_write_header(room, UDR_FCGI_ABORT_REQUEST, 0);
+    assert_memory_equal(room, "\1\2\0\1\0\0\0\0x", sizeof room);
+    udr_fcgi_write_header(room, UDR_FCGI_PARAMS, UDR_FCGI_CONTENT_MAX);
+    assert_memory_equal(room, "\1\4\0\1\xff\xff\0\0x", sizeof room);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_an_answer),
         cmocka_unit_test(joins_a_head_in_pieces),
+        cmocka_unit_test(leaves_out_what_is_beyond_the_length),
+        cmocka_unit_test(refuses_less_than_the_length),
+        cmocka_unit_test(leaves_out_the_body_of_an_answer_without),
+        cmocka_unit_test(hands_out_notes_between_bodies),
+        cmocka_unit_test(refuses_more_behind_the_end),
+        cmocka_unit_test(refuses_records_that_are_none),
+        cmocka_unit_test(refuses_heads_that_are_none),
+        cmocka_unit_test(says_what_the_end_says),
+        cmocka_unit_test(knows_how_long_the_end_is),
+        cmocka_unit_test(knows_what_a_close_means),
+        cmocka_unit_test(reads_the_longest_records),
+        cmocka_unit_test(keeps_to_the_limits),
+        cmocka_unit_test(gives_up_a_head_in_too_many_pieces),
+        cmocka_unit_test(writes_headers),
     };
     apr_initialize();
     return cmocka_run_group_tests_name("udr_fcgi", tests, NULL, NULL);
