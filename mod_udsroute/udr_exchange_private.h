@@ -39,6 +39,7 @@ typedef struct udr_receiver_t {
     bool readable; /* a read may find something */
     bool ended;    /* the end is known to be there: read on to it */
     bool begun;    /* a byte has been received in this attempt */
+    bool spoken;   /* … and understood: it speaks the protocol */
     bool head_passed;
     bool is_complete;     /* nothing of this response is due any more */
     bool wanted;          /* the client gets the body */

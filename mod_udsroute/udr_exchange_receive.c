@@ -164,7 +164,7 @@ static const char *name_protocol(udr_exchange_t *x, const char *data, apr_size_t
 
 static void refuse(udr_exchange_t *x, const char *data, apr_size_t len)
 {
-    if (!x->receiver.head_passed) {
+    if (!x->receiver.spoken) {
         x->failure.protocol = name_protocol(x, data, len);
     }
     udr_exchange_fail(x, x->receiver.reader.is_busy ? UDR_FAILURE_BUSY : UDR_FAILURE_RESPONSE, APR_SUCCESS,
@@ -208,9 +208,11 @@ static apr_size_t understand(udr_exchange_t *x, char *data, apr_size_t len)
             refuse(x, data + used, len - used);
             return len;
         case UDR_CODEC_MORE:
+            x->receiver.spoken = x->receiver.spoken || step.consumed;
             return used + step.consumed;
         }
         used += step.consumed;
+        x->receiver.spoken = true;
     }
     return len;
 }

@@ -251,6 +251,7 @@ void client_forget(fake_client_t *client)
     text_clear(&client->interim_fields);
     text_clear(&client->body);
     text_clear(&client->trailers);
+    text_clear(&client->notes);
     memset(&client->head, 0, sizeof client->head);
     client->largest = 0;
     client->unpushed_count = 0;
