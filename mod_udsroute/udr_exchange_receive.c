@@ -236,11 +236,19 @@ static void keep_rest(udr_exchange_t *x, const char *rest, apr_size_t len)
     receiver->stash_len = len;
 }
 
+/* Who closes a Unix socket without having read all there is resets it, and many programs leave a body unread. Where the
+ * answer ends with the connection, that says no more of its being whole than any other close. */
+static bool is_end_of_answer(const udr_exchange_t *x, apr_status_t error)
+{
+    return APR_STATUS_IS_ECONNRESET(error) && x->protocol->is_cgi && !x->protocol->is_framed &&
+           x->receiver.reader.head->framing == UDR_HTTP1_TO_CLOSE;
+}
+
 void udr_exchange_closed(udr_exchange_t *x, apr_status_t error)
 {
     udr_receiver_t *receiver = &x->receiver;
     receiver->readable = false;
-    if (error == APR_EOF) {
+    if (error == APR_EOF || is_end_of_answer(x, error)) {
         if (x->protocol->reader_eof(&receiver->reader, receiver->stash_len) == UDR_CODEC_END) {
             udr_exchange_complete(x, false);
             return;

@@ -12,6 +12,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -68,6 +69,38 @@ static void passes_on_an_answer_that_ends_with_the_connection(void **state)
     assert_done(scene);
     assert_passed(scene, 201, "hi there");
     assert_counts(scene, 0, 0);
+}
+
+/* It leaves bytes of the request unread. */
+static void takes_a_reset_for_the_end_of_such_an_answer(void **state)
+{
+    scene_t *scene = *state;
+    scene_speak(scene, "uwsgi");
+    post_hello(scene);
+    assert_true(scene_start(scene));
+    int fd = member_accepts(scene);
+    member_says(fd, "Status: 403\r\n\r\nno");
+    close(fd);
+    assert_false(scene_settle(scene));
+    assert_done(scene);
+    assert_passed(scene, 403, "no");
+}
+
+static void fails_on_a_reset_before_the_end_is_near(void **state)
+{
+    static const char *const beginnings[] = {"Status: 403\r\n", "Content-Length: 5\r\n\r\nno"};
+    scene_t *scene = *state;
+    for (size_t i = 0; i < 2; i++) {
+        scene_speak(scene, "uwsgi");
+        post_hello(scene);
+        assert_true(scene_start(scene));
+        int fd = member_accepts(scene);
+        member_says(fd, beginnings[i]);
+        close(fd);
+        assert_false(scene_settle(scene));
+        assert_failed(scene, UDR_FAILURE_CLOSED, i ? UDR_EXCHANGE_RELAY : UDR_EXCHANGE_HEAD);
+        assert_int_equal(udr_exchange_failure(scene->exchange)->error, ECONNRESET);
+    }
 }
 
 static void speaks_scgi_with_those_who_do(void **state)
@@ -152,6 +185,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(passes_on_an_answer_that_ends_with_the_connection),
+        TEST(takes_a_reset_for_the_end_of_such_an_answer),
+        TEST(fails_on_a_reset_before_the_end_is_near),
         TEST(speaks_scgi_with_those_who_do),
         TEST(never_keeps_a_connection),
         TEST(keeps_none_where_the_protocol_has_no_keepalive),
