@@ -99,8 +99,10 @@ static void reads_host_port_and_path(void **state)
 static void knows_the_schemes_by_their_ports(void **state)
 {
     static const char *const rows[][3] = {
-        {"http://h:80/", "http", "h"},    {"ws://h:80/", "ws", "h"},  {"fcgi://h:8000/", "fcgi", "h"},
-        {"fcgi://h:80/", "fcgi", "h:80"}, {"FCGI://h/", "fcgi", "h"},
+        {"http://h:80/", "http", "h"},     {"ws://h:80/", "ws", "h"},
+        {"fcgi://h:8000/", "fcgi", "h"},   {"fcgi://h:80/", "fcgi", "h:80"},
+        {"FCGI://h/", "fcgi", "h"},        {"scgi://h:4000/", "scgi", "h"},
+        {"uwsgi://h:3031/", "uwsgi", "h"}, {"uwsgi://h:4000/", "uwsgi", "h:4000"},
     };
 
     (void)state;
@@ -204,7 +206,7 @@ static void refuses_a_missing_or_unknown_scheme(void **state)
         {"://localhost/", "has no scheme"},
         {"localhost/a://b", "write 'unix:/x.sock|http://localhost/a://b'"},
         {"ftp://localhost/",
-         "'unix:/x.sock|ftp://localhost/' has the unknown scheme 'ftp': write one of: http, ws, fcgi"},
+         "'unix:/x.sock|ftp://localhost/' has the unknown scheme 'ftp': write one of: http, ws, fcgi, scgi, uwsgi"},
         {"https://localhost/", "has the unknown scheme 'https'"},
         {"htt://localhost/", "has the unknown scheme 'htt'"},
     };
