@@ -9,10 +9,12 @@ declare -A packages=(
   [build]="gcc make libc6-dev autoconf automake libtool pkg-config apache2-dev apache2-bin
            libmicrohttpd-dev libgnutls28-dev libwslay-dev libsystemd-dev curl"
   # openssl makes certificates for mod_ssl; nghttp2-client is h2load; clang and its run-time are for the fuzz targets;
-  # prometheus brings promtool; chromium opens the status page, as selenium tells it by chromium-driver.
+  # prometheus brings promtool; chromium opens the status page, as selenium tells it by chromium-driver;
+  # PHP-FPM and uWSGI are members of other protocols.
   [test]="libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-websockets gunicorn nodejs
           nghttp2-client openssl clang libclang-rt-dev clang-format xz-utils procps iproute2 strace
-          chromium chromium-driver python3-selenium fonts-dejavu-core prometheus"
+          chromium chromium-driver python3-selenium fonts-dejavu-core prometheus
+          php-fpm uwsgi-core uwsgi-plugin-python3"
   [bench]="python3 openssl wrk nginx haproxy php-fpm"
 )
 # What these packages bring as services. The project starts its own servers and needs none of Debian's running.

@@ -55,6 +55,7 @@ static void is_what_the_fcgi_scheme_speaks(void **state)
     assert_null(udr_target_parse(&target, "unix:/run/a.sock|fcgi://localhost/", "/run", pool));
     assert_ptr_equal(target->scheme->protocol, protocol);
     assert_string_equal(protocol->name, "FastCGI");
+    assert_true(protocol->names_script);
     assert_true(protocol->is_cgi && protocol->is_exclusive && protocol->has_keepalive && protocol->is_framed);
     assert_null(protocol->reader_verbatim);
     assert_null(protocol->reader_skip);
