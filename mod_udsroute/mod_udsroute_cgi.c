@@ -164,6 +164,17 @@ static void fill_found(request_rec *r, const char *script)
     ap_add_cgi_vars(r);
 }
 
+/* Where REDIRECT_URL is set PHP takes PATH_TRANSLATED for the script, and without that forgets PATH_INFO
+ * (sapi/fpm/fpm/fpm_main.c: as if SCRIPT_FILENAME were php-cgi's, of an Action). That would be every RewriteRule of a
+ * directory to index.php/$1. Who sends "proxy:fcgi://…" as SCRIPT_FILENAME is spared that, but then '?' and '%' in names
+ * of files mean something else. REQUEST_URI says the same as REDIRECT_URL. */
+static void drop_misunderstood(apr_table_t *env)
+{
+    if (apr_table_get(env, "PATH_INFO")) {
+        apr_table_unset(env, "REDIRECT_URL");
+    }
+}
+
 /* What says how a body came is no longer true of it: it has been read, or is sent as it comes. */
 static void drop_framing(apr_table_t *env)
 {
@@ -181,7 +192,9 @@ void udr_cgi_fill(udr_request_t *request, request_rec *r, const udr_match_t *mat
         const script_t script = protocol->names_script ? find_script(r, path) : find_application(r, path);
         fill_routed(r, &script);
     }
-    if (!protocol->names_script) {
+    if (protocol->names_script) {
+        drop_misunderstood(r->subprocess_env);
+    } else {
         /* As mod_proxy_uwsgi: these applications do their own authentication. PHP gets it by CGIPassAuth. */
         const char *authorization = r->user ? NULL : apr_table_get(r->headers_in, "Authorization");
         if (authorization) {
