@@ -249,3 +249,8 @@ bool udr_berth_note_error(udr_shared_t *shared, const udr_glob_t *glob, apr_stat
 {
     return atomic_exchange(&udr_berths_of(shared, glob)->error, (apr_uint32_t)error) != (apr_uint32_t)error && error;
 }
+
+udr_quota_t *udr_berth_quota(const udr_shared_t *shared, const udr_glob_t *glob)
+{
+    return &udr_berths_of(shared, glob)->quota;
+}

@@ -74,6 +74,9 @@ apr_time_t udr_berth_empty_since(const udr_shared_t *shared, const udr_glob_t *g
 /* How many are open. */
 apr_uint32_t udr_berth_present(const udr_shared_t *shared, const udr_glob_t *glob);
 
+/* For the log, by whatever kinds its users tell apart. */
+udr_quota_t *udr_berth_quota(const udr_shared_t *shared, const udr_glob_t *glob);
+
 /* What came of an attempt to read the directory: errno, or 0. True: that is news to be told. */
 bool udr_berth_note_error(udr_shared_t *shared, const udr_glob_t *glob, apr_status_t error);
 

@@ -7,6 +7,7 @@
 
 #include "mod_udsroute/udr_health.h"
 #include "mod_udsroute/udr_history.h"
+#include "mod_udsroute/udr_quota.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -95,6 +96,7 @@ typedef struct udr_berths_t {
     _Atomic apr_uint32_t present;     /* berths that are open */
     _Atomic apr_uint32_t told;        /* what the log says already: udr_berth's bits */
     _Atomic apr_uint32_t error;       /* errno of the last try to read the directory; 0: it was read */
+    udr_quota_t quota;                /* of lines about its sockets in the log */
 } udr_berths_t;
 
 /* The rest of a member. Where nothing else is said: any thread of any process. Times are udr_clock_now()'s. */
