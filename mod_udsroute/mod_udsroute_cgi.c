@@ -166,8 +166,8 @@ static void fill_found(request_rec *r, const char *script)
 
 /* Where REDIRECT_URL is set PHP takes PATH_TRANSLATED for the script, and without that forgets PATH_INFO
  * (sapi/fpm/fpm/fpm_main.c: as if SCRIPT_FILENAME were php-cgi's, of an Action). That would be every RewriteRule of a
- * directory to index.php/$1. Who sends "proxy:fcgi://…" as SCRIPT_FILENAME is spared that, but then '?' and '%' in names
- * of files mean something else. REQUEST_URI says the same as REDIRECT_URL. */
+ * directory to index.php/$1. Who sends "proxy:fcgi://…" as SCRIPT_FILENAME is spared that, but then '?' and '%' in
+ * names of files mean something else. REQUEST_URI says the same as REDIRECT_URL. */
 static void drop_misunderstood(apr_table_t *env)
 {
     if (apr_table_get(env, "PATH_INFO")) {

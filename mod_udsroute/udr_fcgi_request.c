@@ -70,21 +70,41 @@ static void each_pair(const udr_request_t *request, take_pair_t take, void *bato
     }
 }
 
+/* The stream knows no pairs where it is cut into records, but who reads it may: to PHP-FPM (main/fastcgi.c) a record
+ * without the end of its last pair is malformed. One that fits into a record is not cut. */
+static bool needs_new_record(apr_size_t content, apr_size_t pair)
+{
+    return content > 0 && pair <= UDR_FCGI_CONTENT_MAX && content + pair > UDR_FCGI_CONTENT_MAX;
+}
+
 typedef struct measure_t {
     apr_size_t len;
+    apr_size_t records; /* of PARAMS, with a content */
+    apr_size_t content; /* of the last one; the first is begun when there is something to put into it */
     bool is_nameless;
 } measure_t;
 
 static void measure_pair(void *baton, const char *name, const char *value)
 {
     measure_t *measure = baton;
-    measure->len += pair_room(name, value);
+    apr_size_t rest = pair_room(name, value);
+    measure->len += rest;
     measure->is_nameless = measure->is_nameless || !*name;
+    if (measure->records == 0 || needs_new_record(measure->content, rest)) {
+        measure->records++;
+        measure->content = 0;
+    }
+    while (rest > UDR_FCGI_CONTENT_MAX - measure->content) {
+        rest -= UDR_FCGI_CONTENT_MAX - measure->content;
+        measure->records++;
+        measure->content = 0;
+    }
+    measure->content += rest;
 }
 
 apr_size_t udr_fcgi_request_room(const udr_request_t *request, const char **why)
 {
-    measure_t measure = {0, false};
+    measure_t measure = {0};
     if (request->body == UDR_BODY_CHUNKED) {
         *why = "a body of unknown length";
         return 0;
@@ -98,8 +118,7 @@ apr_size_t udr_fcgi_request_room(const udr_request_t *request, const char **why)
         *why = "variables of more than 16 MiB";
         return 0;
     }
-    const apr_size_t records = (measure.len + UDR_FCGI_CONTENT_MAX - 1) / UDR_FCGI_CONTENT_MAX;
-    return UDR_FCGI_HEADER + BEGIN_CONTENT + records * UDR_FCGI_HEADER + measure.len + UDR_FCGI_HEADER +
+    return UDR_FCGI_HEADER + BEGIN_CONTENT + measure.records * UDR_FCGI_HEADER + measure.len + UDR_FCGI_HEADER +
            (has_body(request) ? 0 : UDR_FCGI_HEADER);
 }
 
@@ -132,7 +151,6 @@ static void end_params(writer_t *writer)
     udr_fcgi_write_header(writer->record, UDR_FCGI_PARAMS, writer->content);
 }
 
-/* Part of the stream, which knows no pairs where it is cut into records. */
 static void put(writer_t *writer, const char *bytes, apr_size_t len)
 {
     while (len) {
@@ -168,6 +186,11 @@ static void put_pair(void *baton, const char *name, const char *value)
 {
     const apr_size_t name_len = strlen(name);
     const apr_size_t value_len = strlen(value);
+    writer_t *writer = baton;
+    if (needs_new_record(writer->content, pair_room(name, value))) {
+        end_params(writer);
+        begin_params(writer);
+    }
     put_length(baton, name_len);
     put_length(baton, value_len);
     put(baton, name, name_len);

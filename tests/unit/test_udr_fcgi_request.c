@@ -221,6 +221,48 @@ static void cuts_the_stream_where_a_record_is_full(void **state)
     }
 }
 
+/* Each record of PARAMS can be read by itself. */
+static void assert_whole_pairs(udr_slice_t written)
+{
+    const char *record = written.ptr + 16;
+    for (;;) {
+        apr_size_t len = (apr_size_t)(unsigned char)record[4] << 8 | (unsigned char)record[5];
+        const char *at = record + 8;
+        const char *end = at + len;
+        if (len == 0) {
+            return;
+        }
+        while (at < end) {
+            apr_size_t name_len = read_length(&at);
+            at += read_length(&at) + name_len;
+        }
+        assert_ptr_equal(at, end);
+        record = end;
+    }
+}
+
+static void cuts_no_pair_that_fits_into_a_record(void **state)
+{
+    static const apr_size_t lengths[] = {40000, 30000, 35000, 65535 - 6, 65535 - 7, 1,
+                                         3,     65000, 500,   600,       32000,     33521};
+    (void)state;
+    for (apr_size_t shift = 0; shift < 12; shift++) {
+        const udr_request_t request = request_of(UDR_BODY_LENGTH, 12345);
+        udr_slice_t params;
+        for (int i = 0; i < 12; i++) {
+            say(&request, "N", repeat('v', lengths[((apr_size_t)i * 5 + shift) % 12]));
+        }
+        udr_slice_t written = write_request(&request, false);
+        assert_whole_pairs(written);
+        (void)join_params(written, &params);
+        const char *at = params.ptr;
+        assert_pair(&at, "CONTENT_LENGTH", "12345");
+        for (int i = 0; i < 12; i++) {
+            assert_pair(&at, "N", repeat('v', lengths[((apr_size_t)i * 5 + shift) % 12]));
+        }
+    }
+}
+
 static void refuses_what_can_not_be_said(void **state)
 {
     udr_request_t request = request_of(UDR_BODY_CHUNKED, 0);
@@ -253,6 +295,7 @@ int main(void)
         cmocka_unit_test(says_how_long_the_body_is),
         cmocka_unit_test(writes_lengths_in_one_byte_or_four),
         cmocka_unit_test(cuts_the_stream_where_a_record_is_full),
+        cmocka_unit_test(cuts_no_pair_that_fits_into_a_record),
         cmocka_unit_test(refuses_what_can_not_be_said),
         cmocka_unit_test(refuses_too_many_variables),
     };
