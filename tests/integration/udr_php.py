@@ -192,3 +192,25 @@ DocumentRoot "{root}"
   SetHandler "{scheme}:unix:{fpm.socket}|fcgi://localhost"
 </FilesMatch>
 """
+
+
+# The runners of exchanges: the MPM, and what goes in front of the configuration.
+RUNNERS = {
+    "event": ("event", ""),
+    "no loops": ("event", "UDSLoops Off\n"),
+    "worker": ("worker", ""),
+    "prefork": ("prefork", ""),
+}
+
+
+def start_site(sandbox, runner, children=8, config="", php=None, pool=(), **settings):
+    """One FPM with a site, and an httpd that serves it; @SITE@ and @SOCKET@ in its configuration are theirs."""
+    mpm, head = RUNNERS[runner]
+    name = runner.replace(" ", "-")
+    fpm = start_fpm(sandbox, name, children=children, php=php, pool=pool)
+    root = make_site(sandbox, f"site-{name}")
+    settings.setdefault("threads", 16)
+    text = head + files_config(fpm, root) + config.replace("@SITE@", str(root)).replace("@SOCKET@", fpm.socket)
+    httpd = sandbox.httpd(text, mpm=mpm, **settings)
+    httpd.fpm, httpd.site = fpm, root
+    return httpd

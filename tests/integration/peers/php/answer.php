@@ -39,16 +39,24 @@ switch ($_GET['how'] ?? '') {
         }
         echo 'large head';
         break;
+    case 'field': header('X-Large: ' . str_repeat('h', 1024 * (int) $_GET['kib'])); break;
     case 'fatal': function_that_is_not_there(); break;
     case 'fatal-late': echo str_repeat('.', 70000); flush(); function_that_is_not_there(); break;
     case 'time': set_time_limit(1); for (;;) { hash('sha256', 'busy'); } break;
     case 'exit': echo 'before'; exit((int) $_GET['code']);
     case 'exit-text': exit('the last words');
-    case 'kill': posix_kill(getmypid(), 9); break;
     case 'echo-fields':
         header('Content-Type: application/json');
         echo json_encode(array_map('strlen', getallheaders()));
         break;
     case 'pid': echo getmypid(); break;
     case 'sleep': usleep(1000 * (int) $_GET['ms']); echo 'slept'; break;
+    case 'wait':
+        file_put_contents($_GET['mark'], getmypid());
+        for ($n = 0; $n < 1000 && !file_exists($_GET['for']); $n++) {
+            usleep(10000);
+            clearstatcache();
+        }
+        echo 'waited';
+        break;
 }
