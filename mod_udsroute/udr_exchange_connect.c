@@ -80,11 +80,19 @@ static void connect_anew(udr_exchange_t *x)
     udr_exchange_try_to_connect(x);
 }
 
+/* A process that serves one connection at a time ends right behind an answer, when it has served enough (PHP-FPM's
+ * pm.max_requests) or is to be replaced: it closes a moment after the connection has come back, too late for the peek
+ * at it. What could not be sent again then gets a connection of its own, and the process that had this one is free. */
 static udr_connection_t *take_idle(const udr_exchange_t *x)
 {
     const udr_request_t *request = x->plan.request;
     bool is_replayable = request->body == UDR_BODY_NONE && udr_request_is_idempotent(request);
-    return udr_pool_idle(x->member->pool, x->plan.lane, is_replayable, x->now);
+    udr_connection_t *connection = udr_pool_idle(x->member->pool, x->plan.lane, is_replayable, x->now);
+    if (connection && !is_replayable && x->member->target->scheme->protocol->is_exclusive) {
+        udr_connection_close(connection);
+        return NULL;
+    }
+    return connection;
 }
 
 /* With a turn: a pooled connection if there is a good one, else a new one. */

@@ -146,6 +146,28 @@ static void uses_the_connection_again(void **state)
     close(fd);
 }
 
+/* What could not be sent again is not for a connection that may be closed at this moment. The other one goes, so that
+ * its process is free. */
+static void takes_a_new_connection_for_what_may_be_done_once(void **state)
+{
+    scene_t *scene = *state;
+    int first = start_get(scene);
+    member_says_bytes(first, BYTES(HELLO COMPLETE));
+    assert_false(scene_settle(scene));
+    assert_counts(scene, 1, 0);
+    post(scene, 5);
+    client_sends(&scene->client, "hello");
+    assert_true(scene_start(scene));
+    assert_closed(first);
+    int second = member_accepts(scene);
+    assert_got(second, BYTES(POST_5 "\1\5\0\1\0\5\0\0hello" END_OF_STDIN));
+    member_says_bytes(second, BYTES(HELLO COMPLETE));
+    assert_false(scene_settle(scene));
+    assert_done(scene);
+    assert_counts(scene, 1, 0);
+    close(second);
+}
+
 static void does_not_keep_what_has_no_end(void **state)
 {
     scene_t *scene = *state;
@@ -409,21 +431,14 @@ static void reads_a_large_body(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in_scene(sends_a_body_and_gets_an_answer),
-        in_scene(sends_a_body_as_it_comes),
-        in_scene(uses_the_connection_again),
-        in_scene(does_not_keep_what_has_no_end),
-        in_scene(does_not_keep_what_has_more_behind_it),
-        in_scene(cuts_a_large_body_into_records),
-        in_scene(hands_out_notes),
-        in_scene(takes_an_answer_in_pieces),
-        in_scene(tells_the_member_that_nobody_waits),
-        in_scene(says_nothing_within_a_record),
-        in_scene(fails_when_the_member_is_busy),
-        in_scene(fails_with_an_answer_that_is_none),
-        in_scene(names_the_protocol_of_the_answer),
-        in_scene(sends_no_body_of_unknown_length),
-        in_scene(reads_a_large_body),
+        in_scene(sends_a_body_and_gets_an_answer),   in_scene(sends_a_body_as_it_comes),
+        in_scene(uses_the_connection_again),         in_scene(takes_a_new_connection_for_what_may_be_done_once),
+        in_scene(does_not_keep_what_has_no_end),     in_scene(does_not_keep_what_has_more_behind_it),
+        in_scene(cuts_a_large_body_into_records),    in_scene(hands_out_notes),
+        in_scene(takes_an_answer_in_pieces),         in_scene(tells_the_member_that_nobody_waits),
+        in_scene(says_nothing_within_a_record),      in_scene(fails_when_the_member_is_busy),
+        in_scene(fails_with_an_answer_that_is_none), in_scene(names_the_protocol_of_the_answer),
+        in_scene(sends_no_body_of_unknown_length),   in_scene(reads_a_large_body),
     };
     apr_initialize();
     return cmocka_run_group_tests_name("udr_exchange_fcgi", tests, NULL, NULL);
