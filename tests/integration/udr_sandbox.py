@@ -13,7 +13,8 @@ from udr_processes import Server, wait_until
 
 sys.path.insert(0, str(udr_environment.PEERS))
 
-from scripted_server import ScriptedServer  # noqa: E402  (lies in peers/)
+from cgi_server import CgiServer  # noqa: E402  (lies in peers/)
+from scripted_server import ScriptedServer  # noqa: E402  (likewise)
 
 
 class Sandbox:
@@ -86,9 +87,10 @@ class Sandbox:
         return udr_httpd.configtest(root, udr_httpd.Settings(config, **settings))
 
     def scripted(self, name="app", behaviour=None, **options):
-        """Starts a scripted server in this process, on the socket of that name, or on an abstract one ("@name")."""
+        """Starts a scripted server in this process, on the socket of that name, or on an abstract one ("@name").
+        With `protocol` among the options ("fcgi", "uwsgi", "scgi") it speaks that instead of HTTP."""
         address = name if name.startswith(("@", "/")) else self.socket(name)
-        server = ScriptedServer(address, behaviour, **options)
+        server = (CgiServer if "protocol" in options else ScriptedServer)(address, behaviour, **options)
         self._owned.append(server)
         return server
 

@@ -109,7 +109,11 @@ class ScriptedServer:
     accepting     False: listens but never accepts
     tolerant      a request that the strict parser refuses is remembered in `violations` either way; it fails the test
                   at stop() unless the test said it looks after that itself
+
+    It speaks HTTP; cgi_server.py has what speaks FastCGI, uwsgi and SCGI.
     """
+
+    exchange_class = Exchange
 
     def __init__(
         self,
@@ -237,19 +241,23 @@ class ScriptedServer:
         if not connection.busy:
             connection.stream.fill()
             connection.busy = True
-        request = udr_wire.read_request_head(connection.stream)
+        request = self.read_head(connection.stream)
         if request is None:
             connection.close()
             return False
+        exchange = self.exchange_class(connection, request)
         if self.read_bodies:
-            udr_wire.read_body(connection.stream, request)
+            exchange.read_body()
         with self._lock:
             connection.requests.append(request)
             self.requests.append(request)
-        exchange = Exchange(connection, request)
         self.behaviour(exchange)
         connection.busy = False
         return not exchange.ended
+
+    def read_head(self, stream):
+        """A request without its body; None: the connection has ended between two."""
+        return udr_wire.read_request_head(stream)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
