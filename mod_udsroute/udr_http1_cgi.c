@@ -39,6 +39,10 @@ udr_codec_status_t udr_http1_read_cgi_begin(udr_http1_reader_t *reader, udr_http
     if (known == 0) {
         return UDR_CODEC_MORE;
     }
+    /* Who speaks another protocol may never end a line, and wait for more of the request. */
+    if (!udr_http1_is(*input->at, UDR_HTTP1_TEXT) && *input->at != '\r' && *input->at != '\n') {
+        return udr_http1_fail(reader, udr_http1_why_not_text(*input->at));
+    }
     if (memcmp(input->at, PROTOCOL, known) == 0) {
         udr_slice_t line;
         const char *why = udr_http1_next_line(reader, input, true, &line);

@@ -172,6 +172,9 @@ static void refuses_what_is_no_cgi_response(void **state)
         {TEXT("<html>\r\n"), "bad: a field line without a colon"},
         {TEXT("A: b\r\n c\r\n\r\n"), "bad: a folded field line (obs-fold)"},
         {TEXT("A\0: b\r\n\r\n"), "bad: a NUL in a line"},
+        /* Another protocol, which knows no lines: at once. */
+        {TEXT("\1"), "bad: a control character in a line"},
+        {TEXT("\0\0\6"), "bad: a NUL in a line"},
     };
     (void)state;
     check_rows(rows, COUNT(rows), false);
