@@ -7,9 +7,22 @@
 /* A longer line is cut: httpd's log takes 8 KiB with all that stands before. */
 #define LONGEST_LINE 4096
 
+/* A NUL would hide what stands behind it; httpd escapes other control characters. */
+static void without_nuls(char *room, const char *line, apr_size_t len)
+{
+    for (apr_size_t i = 0; i < len; i++) {
+        room[i] = line[i] ? line[i] : '?';
+    }
+}
+
 static void tell(const udr_client_t *client, const char *line, apr_size_t len)
 {
+    char room[LONGEST_LINE];
     len -= len > 0 && line[len - 1] == '\r';
+    if (memchr(line, '\0', len)) {
+        without_nuls(room, line, len);
+        line = room;
+    }
     if (len > 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, client->r, UDRNO(0069) "member %s says: %.*s",
                       client->member->target->text, (int)len, line);
