@@ -221,6 +221,11 @@ static void find_others(const udr_balancer_t *balancer, int index)
     }
 }
 
+static void resolve(udr_settings_t *settings, const udr_target_t *target, apr_interval_time_t timeout)
+{
+    udr_settings_resolve(settings, timeout, target->scheme->protocol->is_exclusive);
+}
+
 void udr_balancer_resolve(udr_balancer_t *balancer, apr_interval_time_t timeout)
 {
     udr_balancer_settings_resolve(&balancer->settings, balancer->members->nelts, balancer->globs->nelts);
@@ -229,10 +234,12 @@ void udr_balancer_resolve(udr_balancer_t *balancer, apr_interval_time_t timeout)
 
         glob->growth = balancer->settings.growth;
         glob->first = balancer->members->nelts + i * glob->growth;
-        udr_settings_resolve(&glob->settings, timeout);
+        resolve(&glob->settings, glob->target, timeout);
         find_others(balancer, i);
     }
     for (int i = 0; i < balancer->members->nelts; i++) {
-        udr_settings_resolve(&APR_ARRAY_IDX(balancer->members, i, udr_member_t *)->settings, timeout);
+        udr_member_t *member = APR_ARRAY_IDX(balancer->members, i, udr_member_t *);
+
+        resolve(&member->settings, member->target, timeout);
     }
 }

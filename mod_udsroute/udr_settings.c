@@ -304,13 +304,13 @@ static void default_size(apr_size_t *value, apr_size_t fallback)
 }
 
 /* The defaults; they stand nowhere else (but in docs/targets.md). */
-void udr_settings_resolve(udr_settings_t *settings, apr_interval_time_t timeout)
+void udr_settings_resolve(udr_settings_t *settings, apr_interval_time_t timeout, bool is_exclusive)
 {
     default_int(&settings->min, 0);
     default_int(&settings->max, 0);
     /* Without max every idle connection is over smax: ttl alone says how long it stays. */
     default_int(&settings->smax, settings->max);
-    default_time(&settings->ttl, 60 * SECOND);
+    default_time(&settings->ttl, (is_exclusive ? 5 : 60) * SECOND);
     default_time(&settings->timeout, timeout);
     default_time(&settings->acquire, settings->timeout);
     default_time(&settings->connect_timeout, 5 * SECOND);

@@ -25,7 +25,7 @@ typedef struct udr_settings_t {
     int min;                             /* idle connections a child keeps open; 0 … 10000, default 0 */
     int max;                             /* connections per child; 0: no limit */
     int smax;                            /* idle connections kept beyond ttl; default max; 0: none */
-    apr_interval_time_t ttl;             /* default 60 s */
+    apr_interval_time_t ttl;             /* default 60 s; 5 s where the runtime has a process for each connection */
     apr_interval_time_t acquire;         /* bare numbers are milliseconds (as mod_proxy); default timeout */
     apr_interval_time_t connect_timeout; /* "connectiontimeout"; default 5 s */
     apr_interval_time_t timeout;         /* default: UDSTimeout, else httpd's Timeout */
@@ -76,8 +76,9 @@ bool udr_settings_is_individual(const char *key);
 /* What is unset becomes what it is in defaults. */
 void udr_settings_inherit(udr_settings_t *settings, const udr_settings_t *defaults);
 
-/* Fills every unset value with its default. timeout: what "timeout" falls back to, in microseconds. */
-void udr_settings_resolve(udr_settings_t *settings, apr_interval_time_t timeout);
+/* Fills every unset value with its default. timeout: what "timeout" falls back to, in microseconds. is_exclusive: of the
+ * member's protocol, see udr_protocol_t. */
+void udr_settings_resolve(udr_settings_t *settings, apr_interval_time_t timeout, bool is_exclusive);
 
 /* All values equal (pointers by content). */
 bool udr_settings_equal(const udr_settings_t *a, const udr_settings_t *b);

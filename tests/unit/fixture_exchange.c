@@ -35,7 +35,7 @@ static bool make_member(scene_t *scene)
         return false;
     }
     udr_settings_init(&settings);
-    udr_settings_resolve(&settings, apr_time_from_sec(60));
+    udr_settings_resolve(&settings, apr_time_from_sec(60), false);
     scene->member = udr_member_create(target, &settings, scene->pool);
     return udr_pool_create(&scene->member->pool, scene->member, 1, scene->child) == APR_SUCCESS;
 }

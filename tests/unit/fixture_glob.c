@@ -30,7 +30,7 @@ udr_glob_t *glob_make(const char *pattern, int growth, apr_pool_t *p)
 {
     udr_settings_t settings;
     udr_settings_init(&settings);
-    udr_settings_resolve(&settings, apr_time_from_sec(60));
+    udr_settings_resolve(&settings, apr_time_from_sec(60), false);
     udr_glob_t *glob = udr_glob_create(glob_target(pattern, p), &settings, &glob_source, p);
     glob->growth = growth;
     return glob;

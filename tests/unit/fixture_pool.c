@@ -44,7 +44,7 @@ int pool_set_up(void **state)
         return -1;
     }
     udr_settings_init(&settings);
-    udr_settings_resolve(&settings, apr_time_from_sec(60));
+    udr_settings_resolve(&settings, apr_time_from_sec(60), false);
     member = udr_member_create(target, &settings, pool);
     place_listen(&place, ENDS_MAX);
     /* In a child's order: its cleanup closes connections while the loops are still there. */

@@ -104,7 +104,7 @@ static void make(const char *path, const char *parameters)
         *value++ = '\0';
         assert_null(udr_settings_set(&settings, word, value, &note, pool));
     }
-    udr_settings_resolve(&settings, apr_time_from_sec(60));
+    udr_settings_resolve(&settings, apr_time_from_sec(60), false);
     member = udr_member_create(target, &settings, pool);
     assert_int_equal(udr_check_create(&check, member, loop, &client, NULL, child), APR_SUCCESS);
 }

@@ -46,7 +46,7 @@ static udr_slot_t *add(const char *path, const char *parameters, int slot)
         *value++ = '\0';
         assert_null(udr_settings_set(&settings, word, value, &note, pool));
     }
-    udr_settings_resolve(&settings, apr_time_from_sec(60));
+    udr_settings_resolve(&settings, apr_time_from_sec(60), false);
     udr_member_t *member = udr_member_create(target, &settings, pool);
     udr_shared_identify(identity, "app", place.path, "http", path);
     if (slot < 0) {

@@ -370,7 +370,7 @@ static void reads_protocols_to_upgrade_to(void **state)
         set(&settings, "upgrade", value);
         memset(value, '#', sizeof value); /* it is its own */
         assert_string_equal(settings.upgrade, rows[i].read);
-        udr_settings_resolve(&settings, SECOND);
+        udr_settings_resolve(&settings, SECOND, false);
         assert_string_equal(settings.upgrade, rows[i].read);
     }
 }
@@ -518,7 +518,7 @@ static void resolves_every_default(void **state)
 
     (void)state;
     udr_settings_init(&settings);
-    udr_settings_resolve(&settings, 300 * SECOND);
+    udr_settings_resolve(&settings, 300 * SECOND, false);
     assert_int_equal(settings.min, 0);
     assert_int_equal(settings.max, 0);
     assert_int_equal(settings.smax, 0);
@@ -553,11 +553,26 @@ static void resolves_dependent_defaults_from_what_is_set(void **state)
     udr_settings_init(&settings);
     set(&settings, "max", "20");
     set(&settings, "timeout", "7");
-    udr_settings_resolve(&settings, 300 * SECOND);
+    udr_settings_resolve(&settings, 300 * SECOND, false);
     assert_int_equal(settings.smax, 20);
     assert_int_equal(settings.timeout, 7 * SECOND);
     assert_int_equal(settings.acquire, 7 * SECOND);
     assert_int_equal(settings.queue, 7 * SECOND);
+}
+
+/* Of FastCGI, say. */
+static void keeps_connections_for_less_long_where_each_has_a_process(void **state)
+{
+    udr_settings_t settings;
+
+    (void)state;
+    udr_settings_init(&settings);
+    udr_settings_resolve(&settings, 300 * SECOND, true);
+    assert_int_equal(settings.ttl, 5 * SECOND);
+    udr_settings_init(&settings);
+    set(&settings, "ttl", "7");
+    udr_settings_resolve(&settings, 300 * SECOND, true);
+    assert_int_equal(settings.ttl, 7 * SECOND);
 }
 
 /* What stands in the line of a member goes before what is said for all of them. */
@@ -651,7 +666,7 @@ static void keeps_what_is_set_zero_included(void **state)
         set(&settings, values[i][0], values[i][1]);
     }
     resolved = settings;
-    udr_settings_resolve(&resolved, 300 * SECOND);
+    udr_settings_resolve(&resolved, 300 * SECOND, false);
     assert_true(udr_settings_equal(&settings, &resolved));
 }
 
@@ -770,6 +785,7 @@ int main(void)
         cmocka_unit_test(refuses_what_is_no_status),
         cmocka_unit_test(resolves_every_default),
         cmocka_unit_test(resolves_dependent_defaults_from_what_is_set),
+        cmocka_unit_test(keeps_connections_for_less_long_where_each_has_a_process),
         cmocka_unit_test(inherits_what_is_unset),
         cmocka_unit_test(knows_what_is_one_members_alone),
         cmocka_unit_test(keeps_what_is_set_zero_included),
