@@ -40,7 +40,6 @@ class Fpm:
         (self.root / "tmp").chmod(0o1777)
         self.log_path = self.root / "fpm.log"
         self._name = name
-        self._looked = 0
         self._allowed = []
         self.configuration = self.root / "fpm.conf"
         self.configuration.write_text(self._text(children, pool, php or {}))
@@ -86,6 +85,7 @@ class Fpm:
     # --- start and stop -----------------------------------------------------------------------------------------------
 
     def start(self):
+        before = self.starts()
         # No php.ini of the machine's, no extension but opcache, which nobody runs without.
         command = [fpm_program(), "-F", "-n", "-d", "zend_extension=opcache.so", "-d", "opcache.revalidate_freq=0"]
         self._server = Server(
@@ -95,7 +95,7 @@ class Fpm:
             environment=udr_environment.clean_environment(),
         )
         self._server.wait_for_socket(self.socket)
-        self.wait_until_ready(0)
+        self.wait_until_ready(before)
         return self
 
     def wait_until_ready(self, before):
@@ -111,21 +111,24 @@ class Fpm:
         self._server.stop()
         self.verify_log()
 
+    def end(self):
+        """As `systemctl stop` does; it may be started again."""
+        self._server.stop()
+
     def restart(self):
         """As `systemctl restart` does."""
-        before = self.starts()
-        self._server.stop()
-        self.start_again(before)
-
-    def start_again(self, before):
+        self.end()
         self.start()
-        self.wait_until_ready(before)
 
     def reload(self):
         """Another master takes over the socket; the children end when their requests have."""
         before = self.starts()
         self._server.send(signal.SIGUSR2)
         self.wait_until_ready(before)
+
+    def send(self, number):
+        """Sends the master a signal, and waits for nothing."""
+        self._server.send(number)
 
     # --- processes ----------------------------------------------------------------------------------------------------
 
