@@ -39,7 +39,7 @@ def head(*lines, status=b"Status: 200", body=POISON):
     return b"".join(line + b"\r\n" for line in (status, *lines) if line is not None) + b"\r\n" + body
 
 
-# --- what a CGI program may get wrong, whatever carries it --------------------------------------------------------------
+# --- what a CGI program may get wrong, whatever carries it ------------------------------------------------------------
 
 STATUS = [
     *(
@@ -122,7 +122,7 @@ FIELDS = [
 
 PROGRAMS = STATUS + LENGTHS + FIELDS
 
-# --- records ------------------------------------------------------------------------------------------------------------
+# --- records ----------------------------------------------------------------------------------------------------------
 
 GOOD = head(b"Content-Length: 6")
 FCGI_GOOD = udr_cgi.wrap("fcgi", GOOD)
@@ -201,7 +201,7 @@ CASES = {
 }
 
 
-# --- the peer -----------------------------------------------------------------------------------------------------------
+# --- the peer ---------------------------------------------------------------------------------------------------------
 
 
 class HostileServer:
@@ -322,7 +322,7 @@ def test_malformed_response_byte_by_byte(httpd, servers, protocol):
             httpd.log.expect(rf"UDR\d{{4}}.*({case.words})")
 
 
-# --- cut off ------------------------------------------------------------------------------------------------------------
+# --- cut off ----------------------------------------------------------------------------------------------------------
 
 BODY = b"hello world"
 LENGTH_HEAD = head(b"Content-Length: 11", b"X-A: b", body=b"")
@@ -370,7 +370,7 @@ def test_reset_within_an_open_body(httpd, servers):
     httpd.log.expect(r"UDR0007.*END_REQUEST has not come")
 
 
-# --- bytes behind the end -----------------------------------------------------------------------------------------------
+# --- bytes behind the end ---------------------------------------------------------------------------------------------
 
 SECOND = head(b"Content-Length: 6")
 EXTRA = {
@@ -428,7 +428,7 @@ def test_bytes_that_come_while_the_connection_is_idle(httpd, servers, extra):
     httpd.log.allow(r"UDR\d{4}.*idle")
 
 
-# --- what is odd but clear ----------------------------------------------------------------------------------------------
+# --- what is odd but clear --------------------------------------------------------------------------------------------
 
 ODD = {
     # name: (response, status, body)
@@ -502,7 +502,7 @@ def test_body_in_the_answer_to_head(httpd, servers, protocol):
             assert_unharmed(httpd, hostile, client)
 
 
-# --- floods -------------------------------------------------------------------------------------------------------------
+# --- floods -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, 1000, CONTENT_MAX])
@@ -540,7 +540,7 @@ def test_lines_for_the_error_log(httpd, servers):
     assert "\x1b" not in texts[2] and "red" in texts[2] and "before" in texts[3] and "behind" in texts[3]
 
 
-# --- nothing crosses to another request ---------------------------------------------------------------------------------
+# --- nothing crosses to another request -------------------------------------------------------------------------------
 
 
 def talk_nonsense(exchange):
