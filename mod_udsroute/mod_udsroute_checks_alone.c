@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Health checks under prefork, whose children have no thread to spare: one of its own for each, of which one makes the
- * checks and the others wait.
- *
- * A prefork child may end from within a signal handler, at any point of its main thread's life, in malloc(3) say. So
- * nobody waits for this thread: it ends with the process, and has nothing of the child's pool, which is destroyed while
- * it runs. Its pool hangs on no other and has an allocator of its own: what mod_cgi does in a forked process with all
- * pools (apr_pool_cleanup_for_exec()) does not meet one that is being changed. Nor does it touch the members' idle
- * connections, which are the main thread's; those notice what has become of their socket when they are used. */
+/* Health checks under prefork, whose children have no thread to spare: one of its own for each (mod_udsroute_alone), of
+ * which one makes the checks and the others wait. It does not touch the members' idle connections, which are the main
+ * thread's; those notice what has become of their socket when they are used. */
 #include "mod_udsroute/mod_udsroute_checks.h"
+#include "mod_udsroute/mod_udsroute_alone.h"
 #include "mod_udsroute/mod_udsroute_shared.h"
 #include "mod_udsroute/mod_udsroute_watch.h"
 #include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_leader.h"
 #include "mod_udsroute/udr_verdict.h"
-
-#include <apr_allocator.h>
-#include <apr_thread_proc.h>
-
-#include <pthread.h>
-#include <signal.h>
 
 #define ATTEND_INTERVAL apr_time_from_msec(250)
 
@@ -68,32 +58,9 @@ static void *run(void *data)
     return NULL;
 }
 
-/* apr_thread_create() would take it from a pool. */
-static apr_status_t start_thread(void)
-{
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    pthread_t thread;
-    int error = pthread_attr_init(&attributes);
-    if (error) {
-        return error;
-    }
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, &attributes, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    return error;
-}
-
 apr_status_t udr_checks_start_alone(server_rec *main_server)
 {
-    apr_allocator_t *allocator;
-    apr_status_t rv = apr_allocator_create(&allocator);
-    if (rv == APR_SUCCESS) {
-        rv = apr_pool_create_unmanaged_ex(&alone.p, NULL, allocator);
-    }
+    apr_status_t rv = udr_alone_create_pool(&alone.p);
     if (rv == APR_SUCCESS) {
         rv = udr_loop_create(&alone.loop, alone.p);
     }
@@ -102,7 +69,7 @@ apr_status_t udr_checks_start_alone(server_rec *main_server)
         alone.watches = false;
         alone.timer = (udr_timer_t){.expired = attend};
         udr_checks_init(main_server, alone.loop, alone.p);
-        rv = start_thread();
+        rv = udr_alone_start(run);
     }
     return rv;
 }

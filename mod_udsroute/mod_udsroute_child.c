@@ -8,6 +8,7 @@
 #include "mod_udsroute/mod_udsroute_stay.h"
 #include "mod_udsroute/mod_udsroute_watch.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
+#include "mod_udsroute/mod_udsroute_yield.h"
 #include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_explanation.h"
 #include "mod_udsroute/udr_picker.h"
@@ -69,11 +70,12 @@ static void tidy(int lane, apr_time_t now)
     }
 }
 
-static void turns_have_come(udr_watch_t *watch, uint32_t events)
+static void signal_has_come(udr_watch_t *watch, uint32_t events)
 {
     (void)watch;
     (void)events;
     udr_share_wake();
+    (void)udr_yield_run(udr_share_yield(), true);
 }
 
 static void files_have_changed(udr_watch_t *watch, uint32_t events)
@@ -83,16 +85,17 @@ static void files_have_changed(udr_watch_t *watch, uint32_t events)
     udr_watch_read();
 }
 
-/* A prefork child runs its cleanups from a signal handler: no thread may have to be waited for there, and only checks
- * need one. */
+/* A prefork child runs its cleanups from a signal handler: no thread may have to be waited for there, and there are only
+ * those that are needed. */
 static apr_status_t start_unthreaded(void)
 {
+    apr_status_t rv = udr_yield_is_wanted(child.servers) ? udr_yield_start_alone() : APR_SUCCESS;
     child.forgets_checks = !udr_checks_are_wanted(child.servers);
-    if (!child.forgets_checks) {
+    if (rv == APR_SUCCESS && !child.forgets_checks) {
         return udr_checks_start_alone(child.servers);
     }
     udr_checks_forget_alone(child.servers);
-    return APR_SUCCESS;
+    return rv;
 }
 
 /* The threads, the first of which keeps the pools tidy. */
@@ -102,7 +105,7 @@ static apr_status_t start(apr_pool_t *pchild)
         return start_unthreaded();
     }
     udr_checks_init(child.servers, udr_loops_first(), pchild);
-    apr_status_t rv = udr_loops_attend(udr_share_descriptor(), turns_have_come);
+    apr_status_t rv = udr_loops_attend(udr_share_descriptor(), signal_has_come);
     if (rv == APR_SUCCESS && udr_watch_descriptor() >= 0) {
         rv = udr_loops_attend(udr_watch_descriptor(), files_have_changed);
     }

@@ -317,7 +317,11 @@ apr_status_t udr_globs_start(server_rec *main_server, bool is_threaded, apr_pool
 {
     apr_status_t rv = APR_SUCCESS;
     const udr_picker_globs_t opening = {
-        .lanes = 1 + udr_loops_count(), .lost = tell_lost, .look = is_threaded ? NULL : look_before_pick};
+        .lanes = 1 + udr_loops_count(),
+        .yield = udr_share_yield(),
+        .lost = tell_lost,
+        .look = is_threaded ? NULL : look_before_pick,
+    };
     globs.dirwatch = NULL;
     globs.interval = is_threaded ? LOOK_INTERVAL : LOOK_INTERVAL_UNTHREADED;
     globs.lookouts = apr_array_make(pchild, 4, sizeof(lookout_t *));

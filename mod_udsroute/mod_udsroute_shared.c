@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_shared.h"
+#include "mod_udsroute/mod_udsroute_alone.h"
 #include "mod_udsroute/mod_udsroute_loops.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
 #include "mod_udsroute/udr_berth.h"
 #include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_picker.h"
 #include "mod_udsroute/udr_pool.h"
+#include "mod_udsroute/udr_protocol.h"
 #include "mod_udsroute/udr_row.h"
 #include "mod_udsroute/udr_tenant.h"
 
@@ -29,7 +31,8 @@
 
 static struct {
     udr_shared_t *shared; /* outlives the configuration */
-    udr_queue_t *queue;   /* a child's, as the row */
+    udr_queue_t *queue;   /* a child's, as the row and what follows */
+    udr_yield_t *yield;
     apr_uint32_t row;
     apr_uint32_t slots;        /* when it joined: its generation has no others */
     udr_pool_counts_t *counts; /* by slot: what udr_share_attend() adds up, one thread at a time */
@@ -301,6 +304,43 @@ void udr_share_withdraw(server_rec *main_server)
     }
 }
 
+/* Before anything else of the child is taken down: a prefork child's second thread may be at it. */
+static apr_status_t stop_yielding(void *data)
+{
+    (void)data;
+    udr_yield_stop(share.yield);
+    return APR_SUCCESS;
+}
+
+/* Those of the members in the configuration whose connections keep a process each. */
+static void share_pools(server_rec *main_server)
+{
+    for (server_rec *s = main_server; s; s = s->next) {
+        const apr_array_header_t *members = udr_server_config(s)->members;
+        for (int i = 0; udr_server_has_own_config(s, main_server) && i < members->nelts; i++) {
+            const udr_member_t *member = APR_ARRAY_IDX(members, i, const udr_member_t *);
+            if (member->target->scheme->protocol->is_exclusive && member->slot != UDR_SHARED_NONE) {
+                udr_pool_share(member->pool, share.yield);
+            }
+        }
+    }
+}
+
+static apr_status_t make_yield(server_rec *main_server, apr_pool_t *pchild)
+{
+    apr_pool_t *p = NULL;
+    /* It outlives the child's pool, for the thread that goes on until the process ends. */
+    apr_status_t rv = udr_alone_create_pool(&p);
+    if (rv == APR_SUCCESS) {
+        rv = udr_yield_create(&share.yield, share.shared, share.row, p);
+    }
+    if (rv == APR_SUCCESS) {
+        share_pools(main_server);
+        apr_pool_pre_cleanup_register(pchild, NULL, stop_yielding);
+    }
+    return rv;
+}
+
 static apr_status_t leave(void *data)
 {
     (void)data;
@@ -323,6 +363,9 @@ apr_status_t udr_share_join(server_rec *main_server, apr_pool_t *pchild)
         share.slots = udr_shared_slots(share.shared);
         share.counts = apr_pcalloc(pchild, share.slots * sizeof *share.counts);
         share.main_server = main_server;
+        rv = make_yield(main_server, pchild);
+    }
+    if (rv == APR_SUCCESS) {
         rv = make_pickers(main_server, pchild);
     }
     return rv;
@@ -336,6 +379,16 @@ int udr_share_descriptor(void)
 void udr_share_wake(void)
 {
     (void)udr_queue_wake(share.queue);
+}
+
+udr_yield_t *udr_share_yield(void)
+{
+    return share.yield;
+}
+
+apr_status_t udr_share_listen(int *fd, apr_pool_t *p)
+{
+    return udr_signals_listen(fd, udr_shared_signals(share.shared), share.row, p);
 }
 
 /* Whose member it is. */

@@ -7,6 +7,7 @@
 #include "mod_udsroute/mod_udsroute.h"
 #include "mod_udsroute/udr_operator.h"
 #include "mod_udsroute/udr_queue.h"
+#include "mod_udsroute/udr_yield.h"
 
 /* The parent, with a new configuration: a slot for each balancer and member. A balancer that there is no room for has
  * the slot UDR_SHARED_NONE, as its members, and no picker. Logs what is wrong; an error: httpd can't go on. */
@@ -31,6 +32,14 @@ void udr_share_withdraw(server_rec *main_server);
 /* Readable when turns under `maxconn` have come for requests of this child; then udr_share_wake(). */
 int udr_share_descriptor(void);
 void udr_share_wake(void);
+
+/* A child's side of giving up idle connections; NULL before it has joined. */
+udr_yield_t *udr_share_yield(void);
+
+/* *fd, which p closes: readable when a signal for this child's row comes, as udr_share_descriptor(), for another
+ * thread.
+ */
+apr_status_t udr_share_listen(int *fd, apr_pool_t *p);
 
 /* Logs that the member has gone out or come back (UDR_CHANGE_…), as requests find out. */
 void udr_share_tell_news(const udr_balancer_t *balancer, const udr_member_t *member, unsigned int change);

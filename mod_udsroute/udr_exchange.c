@@ -109,6 +109,7 @@ void udr_exchange_release(udr_exchange_t *x, bool keep)
     if (!keep) {
         drop_connection(x);
     }
+    udr_hunger_end(&x->hunger); /* before it is given back: it may answer another's call, not its own */
     if (x->has_turn) {
         udr_exchange_trace(x, "release", "connection %s", keep ? "kept" : "closed");
         udr_pool_give(x->member->pool, x->connection, keep && x->connection->loop ? x->plan.lane : 0);
@@ -197,6 +198,9 @@ static void converse(udr_exchange_t *x)
         }
         if (!udr_exchange_has_ended(x) && x->receiver.readable) {
             udr_exchange_receive(x);
+        }
+        if (x->hunger.yield) {
+            udr_exchange_look_for_process(x);
         }
         /* A 100 Continue sets the body in motion. */
     } while (!udr_exchange_has_ended(x) && x->state != UDR_EXCHANGE_START && awaited && !x->sender.awaits_continue);

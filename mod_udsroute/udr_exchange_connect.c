@@ -9,6 +9,28 @@
 #define CONNECT_PAUSE_FIRST apr_time_from_msec(1)
 #define CONNECT_PAUSE_MAX   apr_time_from_msec(50)
 
+/* A new connection may wait for a process that idle connections keep. */
+static void begin_hunger(udr_exchange_t *x)
+{
+    udr_yield_t *yield = x->protocol->is_exclusive ? udr_pool_yield(x->member->pool) : NULL;
+    if (yield) {
+        udr_hunger_begin(&x->hunger, yield, x->member->slot, x->now);
+    }
+}
+
+void udr_exchange_look_for_process(udr_exchange_t *x)
+{
+    bool had_called = x->hunger.has_called;
+    if (x->receiver.begun) {
+        udr_hunger_end(&x->hunger);
+        return;
+    }
+    udr_hunger_look(&x->hunger, x->connection->fd, x->now);
+    if (x->hunger.has_called && !had_called) {
+        udr_exchange_trace(x, "yield", "no process of the member's takes the connection: idle ones are to be given up");
+    }
+}
+
 static void begin_to_send(udr_exchange_t *x)
 {
     x->connected = true;
@@ -42,6 +64,8 @@ static void wait_for_backlog(udr_exchange_t *x)
         udr_exchange_fail(x, UDR_FAILURE_CONNECT_TIMEOUT, EAGAIN, NULL);
         return;
     }
+    begin_hunger(x);
+    udr_hunger_look(&x->hunger, -1, x->now);
     x->connect_again = x->now + with_jitter(x, x->connect_pause);
     x->connect_pause = x->connect_pause * 2 < CONNECT_PAUSE_MAX ? x->connect_pause * 2 : CONNECT_PAUSE_MAX;
     udr_exchange_trace(x, "connect", "listen backlog is full, trying again in %ld us",
@@ -63,6 +87,7 @@ void udr_exchange_try_to_connect(udr_exchange_t *x)
         apr_time_t connected = udr_clock_now();
         x->times.connected = connected > x->times.connecting ? connected : x->times.connecting + 1;
         udr_exchange_report_connected(x);
+        begin_hunger(x);
         begin_to_send(x);
     }
 }

@@ -7,6 +7,7 @@
 #define UDR_EXCHANGE_PRIVATE_H
 
 #include "mod_udsroute/udr_exchange.h"
+#include "mod_udsroute/udr_hunger.h"
 
 /* The request's way to the member. */
 typedef struct udr_sender_t {
@@ -103,6 +104,7 @@ struct udr_exchange_t {
     bool fresh_only; /* a pooled connection has failed: make a new one */
     apr_interval_time_t connect_pause;
     apr_time_t connect_again;
+    udr_hunger_t hunger;      /* for a process of the member's, where a connection takes one */
     apr_time_t member_active; /* when the member last sent or took something */
     apr_time_t client_active; /* likewise the client */
     bool member_was_due;      /* it owed us something when the last run ended */
@@ -167,6 +169,9 @@ void udr_exchange_wait_for_turn(udr_exchange_t *x);
 
 /* CONNECT: one try. Leaves the state when it is decided. */
 void udr_exchange_try_to_connect(udr_exchange_t *x);
+
+/* While it is hungry: whether a process of the member's has its connection now. */
+void udr_exchange_look_for_process(udr_exchange_t *x);
 
 /* udr_exchange_wait.c */
 

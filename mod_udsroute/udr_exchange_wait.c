@@ -68,6 +68,9 @@ static void wait_in_conversation(udr_exchange_t *x)
             wait_until(x, receiver->flush_at);
         }
     }
+    if (x->hunger.yield) {
+        wait_until(x, x->hunger.look_at);
+    }
     if (is_member_due(x)) {
         wait_until(x, x->member_active + x->settings->timeout);
     }

@@ -9,6 +9,7 @@
 #include "mod_udsroute/udr_method.h"
 #include "mod_udsroute/udr_queue.h"
 #include "mod_udsroute/udr_verdict.h"
+#include "mod_udsroute/udr_yield.h"
 
 typedef struct udr_picker_t udr_picker_t;
 
@@ -21,7 +22,8 @@ udr_picker_create(udr_picker_t **picker, const udr_balancer_t *balancer, udr_sha
 
 /* What a picker of a balancer with globs needs besides. */
 typedef struct udr_picker_globs_t {
-    int lanes; /* as for udr_pool_create() */
+    int lanes;          /* as for udr_pool_create() */
+    udr_yield_t *yield; /* as for udr_pool_share(), or NULL */
     /* connect(2) has found out that a member's socket has gone; told once over all children. Any thread, no lock held.
      */
     void (*lost)(const udr_balancer_t *balancer, const udr_member_t *member);

@@ -5,6 +5,9 @@
 
 #include <apr_thread_mutex.h>
 
+#include <stddef.h>
+#include <sys/socket.h>
+
 /* For so long nobody looks again which file is at the member's address. */
 #define FILE_IS_NEWS apr_time_from_msec(1)
 
@@ -26,7 +29,9 @@ struct udr_pool_t {
         udr_socket_file_t file; /* at the member's address */
         bool file_is_there;
         apr_time_t file_seen_at;
-    } locked; /* needs the mutex */
+        udr_connection_t *given_up; /* shut down, and to be closed: see give_up() */
+    } locked;                       /* needs the mutex */
+    udr_giver_t giver;              /* its yield is NULL where nothing is given up */
 };
 
 static void lock(udr_pool_t *pool)
@@ -48,13 +53,28 @@ static void close_all(udr_connection_t *list)
     }
 }
 
+/* With the mutex: so many idle connections more, or fewer. */
+static void count_idle(udr_pool_t *pool, int lane, int more)
+{
+    pool->locked.lane[lane].count += more;
+    if (pool->giver.yield && more != 0) {
+        udr_yield_count(&pool->giver, more);
+    }
+}
+
 static apr_status_t destroy(void *baton)
 {
     udr_pool_t *pool = baton;
+    if (pool->giver.yield) {
+        udr_yield_remove(&pool->giver);
+    }
     for (int i = 0; i < pool->lanes; i++) {
         close_all(pool->locked.lane[i].idle);
-        pool->locked.lane[i] = (lane_t){NULL, 0};
+        pool->locked.lane[i].idle = NULL;
+        count_idle(pool, i, -pool->locked.lane[i].count);
     }
+    close_all(pool->locked.given_up);
+    pool->locked.given_up = NULL;
     return APR_SUCCESS;
 }
 
@@ -177,7 +197,7 @@ static udr_connection_t *pop(udr_pool_t *pool, int lane)
     udr_connection_t *connection = from->idle;
     if (connection) {
         from->idle = connection->next;
-        from->count--;
+        count_idle(pool, chosen, -1);
         connection->next = NULL;
     }
     unlock(pool);
@@ -219,11 +239,23 @@ udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane, bool is_replayable, 
     return connection;
 }
 
+/* With the mutex: counts one idle connection more in that lane, and takes that back if it is better closed, as somebody
+ * waits for its process. */
+static bool is_called_for(udr_pool_t *pool, int lane)
+{
+    count_idle(pool, lane, 1);
+    if (!pool->giver.yield || !udr_yield_answer(&pool->giver)) {
+        return false;
+    }
+    count_idle(pool, lane, -1);
+    return true;
+}
+
 void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection, int lane)
 {
     apr_time_t now = connection ? udr_clock_now() : 0;
     lock(pool);
-    if (connection) {
+    if (connection && !is_called_for(pool, lane)) {
         connection->idle_since = now;
         if (connection->watch) {
             connection->watch->baton = NULL;
@@ -231,10 +263,21 @@ void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection, int lane)
         }
         connection->next = pool->locked.lane[lane].idle;
         pool->locked.lane[lane].idle = connection;
-        pool->locked.lane[lane].count++;
+        connection = NULL;
     }
     pass_turn(pool);
     unlock(pool);
+    if (connection) {
+        udr_connection_close(connection);
+    }
+}
+
+/* From whichever loops watch them. */
+static void take_all_away(udr_connection_t *list)
+{
+    for (udr_connection_t *connection = list; connection; connection = connection->next) {
+        udr_connection_take_away(connection);
+    }
 }
 
 int udr_pool_tidy(udr_pool_t *pool, int lane, apr_time_t now)
@@ -255,23 +298,27 @@ int udr_pool_tidy(udr_pool_t *pool, int lane, apr_time_t now)
             *link = connection->next;
             connection->next = dead;
             dead = connection;
-            pool->locked.lane[lane].count--;
             closed++;
         } else {
             kept++;
             link = &connection->next;
         }
     }
+    count_idle(pool, lane, -closed);
+    udr_connection_t *given_up = pool->locked.given_up;
+    pool->locked.given_up = NULL;
     unlock(pool);
     close_all(dead);
+    take_all_away(given_up);
+    close_all(given_up);
     return closed;
 }
 
 /* With the mutex: out of the lane and onto the list. file: those that lead to it stay; NULL: none does. */
-static int take_others(lane_t *lane, const udr_socket_file_t *file, udr_connection_t **list)
+static int take_others(udr_pool_t *pool, int lane, const udr_socket_file_t *file, udr_connection_t **list)
 {
     int taken = 0;
-    for (udr_connection_t **link = &lane->idle; *link;) {
+    for (udr_connection_t **link = &pool->locked.lane[lane].idle; *link;) {
         udr_connection_t *connection = *link;
         if (file && is_current(connection, file)) {
             link = &connection->next;
@@ -280,9 +327,9 @@ static int take_others(lane_t *lane, const udr_socket_file_t *file, udr_connecti
         *link = connection->next;
         connection->next = *list;
         *list = connection;
-        lane->count--;
         taken++;
     }
+    count_idle(pool, lane, -taken);
     return taken;
 }
 
@@ -292,12 +339,10 @@ static int close_others(udr_pool_t *pool, const udr_socket_file_t *file)
     udr_connection_t *others = NULL;
     int taken = 0;
     for (int i = 0; i < pool->lanes; i++) {
-        taken += take_others(&pool->locked.lane[i], file, &others);
+        taken += take_others(pool, i, file, &others);
     }
     unlock(pool);
-    for (udr_connection_t *connection = others; connection; connection = connection->next) {
-        udr_connection_take_away(connection); /* of whichever loop */
-    }
+    take_all_away(others);
     close_all(others);
     return taken;
 }
@@ -314,6 +359,68 @@ int udr_pool_empty(udr_pool_t *pool)
 {
     lock(pool);
     return close_others(pool, NULL);
+}
+
+/* --- giving up idle connections for those who wait for their processes --------------------------------------------
+ */
+
+/* With the mutex: the end of a lane, where the longest idle one is; NULL: it is empty. */
+static udr_connection_t **find_oldest(lane_t *lane)
+{
+    udr_connection_t **link = &lane->idle;
+    while (*link && (*link)->next) {
+        link = &(*link)->next;
+    }
+    return *link ? link : NULL;
+}
+
+/* With the mutex: in which lane the longest idle one of all is; -1: none is idle. */
+static int find_oldest_lane(udr_pool_t *pool, udr_connection_t ***oldest)
+{
+    int found = -1;
+    for (int i = 0; i < pool->lanes; i++) {
+        udr_connection_t **link = find_oldest(&pool->locked.lane[i]);
+        if (link && (found < 0 || (*link)->idle_since < (**oldest)->idle_since)) {
+            *oldest = link;
+            found = i;
+        }
+    }
+    return found;
+}
+
+/* The member's process is free when it reads the end: so it is shut down here, which needs no memory and can't wait,
+ * and closed by whoever tidies. */
+static bool give_up(udr_giver_t *giver, bool may_wait)
+{
+    udr_pool_t *pool = (udr_pool_t *)((char *)giver - offsetof(udr_pool_t, giver));
+    udr_connection_t **oldest = NULL;
+    int lane;
+    if (may_wait) {
+        lock(pool);
+    } else if (apr_thread_mutex_trylock(pool->mutex) != APR_SUCCESS) {
+        return false;
+    }
+    while ((lane = find_oldest_lane(pool, &oldest)) >= 0 && udr_yield_answer(giver)) {
+        udr_connection_t *connection = *oldest;
+        *oldest = NULL;
+        count_idle(pool, lane, -1);
+        (void)shutdown(connection->fd, SHUT_RDWR);
+        connection->next = pool->locked.given_up;
+        pool->locked.given_up = connection;
+    }
+    unlock(pool);
+    return true;
+}
+
+void udr_pool_share(udr_pool_t *pool, udr_yield_t *yield)
+{
+    pool->giver.give_up = give_up;
+    udr_yield_add(yield, &pool->giver, pool->member->slot);
+}
+
+udr_yield_t *udr_pool_yield(const udr_pool_t *pool)
+{
+    return pool->giver.yield;
 }
 
 void udr_pool_count(udr_pool_t *pool, udr_pool_counts_t *counts)

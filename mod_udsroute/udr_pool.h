@@ -9,6 +9,7 @@
 
 #include "mod_udsroute/udr_connection.h"
 #include "mod_udsroute/udr_member.h"
+#include "mod_udsroute/udr_yield.h"
 
 /* Somebody who waits for a turn. The caller's memory; the pool links it while it waits. */
 typedef struct udr_waiter_t {
@@ -31,6 +32,14 @@ typedef struct udr_pool_counts_t {
  * cleanup closes what is idle. */
 apr_status_t udr_pool_create(udr_pool_t **pool, const udr_member_t *member, int lanes, apr_pool_t *p);
 
+/* Where each connection takes a process of the member's (udr_protocol_t.is_exclusive): from now on the pool gives idle
+ * ones up for requests that wait for a process, in this child or another; `min` or not, those first that have been idle
+ * longest, whichever lane they are in. Once the member has its slot, and before the pool is used. */
+void udr_pool_share(udr_pool_t *pool, udr_yield_t *yield);
+
+/* To whom the pool gives up connections; NULL: it doesn't. */
+udr_yield_t *udr_pool_yield(const udr_pool_t *pool);
+
 /* Takes a turn. APR_SUCCESS: the turn is the caller's, who gives it back by udr_pool_give(). APR_EAGAIN: `max` turns
  * are taken; the waiter is queued, first come first served, and woken when its turn has come (then call again with it),
  * or the caller gives up by udr_pool_leave(). */
@@ -49,11 +58,11 @@ void udr_pool_leave(udr_pool_t *pool, udr_waiter_t *waiter);
 udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane, bool is_replayable, apr_time_t now);
 
 /* Gives a turn back. connection: to be kept for others (the caller has found it clean), or NULL; watched by the calling
- * thread's own loop or by none. */
+ * thread's own loop or by none. It is closed where a request waits for its process. */
 void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection, int lane);
 
-/* Closes idle connections that are over `smax` and older than `ttl` (never going below `min`), and stale ones. Returns
- * the number closed. */
+/* Closes idle connections that are over `smax` and older than `ttl` (never going below `min`), and stale ones; and of
+ * those that were given up what is left of them. Returns the number closed. */
 int udr_pool_tidy(udr_pool_t *pool, int lane, apr_time_t now);
 
 /* Closes the idle connections, of all lanes, that do not go to the socket file that is there now. Any thread. Returns

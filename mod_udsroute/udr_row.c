@@ -79,6 +79,7 @@ static void clear_connections(udr_shared_t *shared, apr_uint32_t row)
         udr_cell_t *cell = udr_shared_cell(shared, row, slot);
         atomic_store(&cell->open, 0);
         atomic_store(&cell->idle, 0);
+        atomic_store(&cell->held, 0);
     }
 }
 

@@ -18,7 +18,7 @@ typedef struct udr_shared_t udr_shared_t;
 /* The version of the mapping's layout, and of the handle's: another one where anything in them, or what it means, is
  * not as before. An upgraded module that a graceful restart loads takes over what the one before has left only if it
  * says the same here. What only changes sizes the compiler finds out (udr_shared.c). */
-#define UDR_SHARED_LAYOUT "5"
+#define UDR_SHARED_LAYOUT "6"
 
 /* No row, no slot. */
 #define UDR_SHARED_NONE APR_UINT32_MAX
@@ -29,6 +29,7 @@ typedef struct udr_cell_t {
     _Atomic apr_uint32_t granted; /* udr_queue's: turns that wait to be picked up; written with the slot's mutex */
     _Atomic apr_uint32_t open;    /* connections; any thread of the child, as the next */
     _Atomic apr_uint32_t idle;    /* of these */
+    _Atomic apr_int32_t held;     /* idle ones that could be given up: udr_yield's, and exact */
 } udr_cell_t;
 
 enum { UDR_ROW_FREE, UDR_ROW_ALIVE, UDR_ROW_DEAD };

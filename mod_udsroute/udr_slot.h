@@ -61,6 +61,7 @@ typedef struct udr_hot_t {
     _Atomic apr_uint32_t weight;            /* the operator's load factor in hundredths; 0: the configuration's */
     _Atomic apr_uint32_t limit;             /* maxconn, 0: none. Written by udr_queue_set_limit() */
     _Atomic apr_uint32_t needs_recount;     /* udr_queue's: somebody died in the middle of counting */
+    _Atomic apr_uint64_t calls;             /* udr_yield's: made (high 32 bits, wraps) and answered (low 32 bits) */
 } udr_hot_t;
 
 _Static_assert(sizeof(udr_hot_t) == 64, "a cache line");

@@ -3,6 +3,7 @@
 
 #include "mod_udsroute/udr_explanation.h"
 #include "mod_udsroute/udr_pool.h"
+#include "mod_udsroute/udr_protocol.h"
 
 #include <apr_allocator.h>
 
@@ -12,8 +13,9 @@ struct udr_tenants_t {
     const udr_balancer_t *balancer;
     udr_shared_t *shared;
     int lanes;
-    int first;         /* the place of the first berth */
-    udr_tenant_t **at; /* by place, from `first` on; NULL: nobody yet */
+    udr_yield_t *yield; /* NULL: none */
+    int first;          /* the place of the first berth */
+    udr_tenant_t **at;  /* by place, from `first` on; NULL: nobody yet */
     udr_tenant_t *left;
     apr_pool_t *pool; /* theirs are made of it, with the picker's mutex: its allocator has none */
 };
@@ -27,13 +29,14 @@ static apr_status_t destroy_pool(void *p)
 /* Their pool is no subpool of p: those go before p's cleanups, the newest first, and a request's may be older (prefork
  * makes it before its child_init hooks). A request that is cut off with its child still needs its member. */
 apr_status_t udr_tenants_create(udr_tenants_t **tenants, const udr_balancer_t *balancer, udr_shared_t *shared,
-                                int lanes, apr_pool_t *p)
+                                int lanes, udr_yield_t *yield, apr_pool_t *p)
 {
     udr_tenants_t *made = apr_pcalloc(p, sizeof *made);
     apr_allocator_t *allocator;
     made->balancer = balancer;
     made->shared = shared;
     made->lanes = lanes;
+    made->yield = yield;
     made->first = balancer->members->nelts;
     made->at = apr_pcalloc(p, (apr_size_t)udr_balancer_places(balancer) * sizeof *made->at);
     apr_status_t rv = apr_allocator_create(&allocator);
@@ -77,6 +80,9 @@ static udr_tenant_t *move_in(const udr_tenants_t *tenants, const udr_glob_t *glo
         udr_pool_create(&member->pool, member, tenants->lanes, p) != APR_SUCCESS) {
         apr_pool_destroy(p);
         return NULL;
+    }
+    if (tenants->yield && member->target->scheme->protocol->is_exclusive) {
+        udr_pool_share(member->pool, tenants->yield);
     }
     return made;
 }

@@ -8,6 +8,7 @@
 #include "mod_udsroute/udr_balancer.h"
 #include "mod_udsroute/udr_berth.h"
 #include "mod_udsroute/udr_roster.h"
+#include "mod_udsroute/udr_yield.h"
 
 typedef struct udr_tenants_t udr_tenants_t;
 
@@ -21,9 +22,10 @@ typedef struct udr_tenant_t {
     struct udr_tenant_t *next;  /* of those that have left */
 } udr_tenant_t;
 
-/* For a balancer whose globs have their slots. lanes: as for udr_pool_create(). From p, a child's. */
+/* For a balancer whose globs have their slots. lanes: as for udr_pool_create(). yield: as for udr_pool_share(), or
+ * NULL. From p, a child's. */
 apr_status_t udr_tenants_create(udr_tenants_t **tenants, const udr_balancer_t *balancer, udr_shared_t *shared,
-                                int lanes, apr_pool_t *p);
+                                int lanes, udr_yield_t *yield, apr_pool_t *p);
 
 /* Takes in who has come and lets go of who has left. candidates: the balancer's, all places; those of the globs are
  * set. Returns whether any place has another member than before. */

@@ -47,7 +47,7 @@ static int set_up(void **state)
     (void)claim("member", &member);
     glob_claim(glob, shared, pool);
     udr_shared_end_generation(shared);
-    return udr_tenants_create(&tenants, balancer, shared, 1, pool) != APR_SUCCESS;
+    return udr_tenants_create(&tenants, balancer, shared, 1, NULL, pool) != APR_SUCCESS;
 }
 
 static void merge(const char *words)
@@ -240,7 +240,7 @@ static void outlives_the_requests_of_its_child(void **state)
     is_gone = false;
     assert_int_equal(apr_pool_create(&child, pool), APR_SUCCESS);
     assert_int_equal(apr_pool_create(&request, child), APR_SUCCESS);
-    assert_int_equal(udr_tenants_create(&tenants, balancer, shared, 1, child), APR_SUCCESS);
+    assert_int_equal(udr_tenants_create(&tenants, balancer, shared, 1, NULL, child), APR_SUCCESS);
     merge("a.sock");
     (void)sync_all();
     udr_tenant_t *tenant = tenant_of("a.sock");
@@ -249,6 +249,39 @@ static void outlives_the_requests_of_its_child(void **state)
     apr_pool_cleanup_register(request, tenant, still_needs_it, apr_pool_cleanup_null);
     apr_pool_destroy(child);
     assert_true(is_gone);
+}
+
+/* Where each connection takes a process; and no longer when it has gone. */
+static void gives_up_connections_for_those_who_wait(void **state)
+{
+    (void)state;
+    apr_pool_t *child;
+    udr_yield_t *yield;
+    child_t own = start_child();
+    const udr_target_t *target;
+    assert_int_equal(udr_yield_create(&yield, shared, own.row, pool), APR_SUCCESS);
+    assert_int_equal(apr_pool_create(&child, pool), APR_SUCCESS);
+    assert_int_equal(udr_tenants_create(&tenants, balancer, shared, 1, yield, child), APR_SUCCESS);
+    merge("a.sock");
+    (void)sync_all();
+    assert_null(udr_pool_yield(tenant_of("a.sock")->member.pool));
+    assert_null(udr_target_parse_pattern(&target, "unix:/run/app/*.sock|fcgi://h/", "/run", pool));
+    glob->target = target;
+    merge("b.sock");
+    (void)sync_all();
+    udr_tenant_t *b = tenant_of("b.sock");
+    assert_ptr_equal(udr_pool_yield(b->member.pool), yield);
+    apr_uint32_t call = udr_yield_call(yield, b->member.slot);
+    merge("");
+    (void)sync_all();
+    merge("c.sock d.sock e.sock"); /* in its berth, too */
+    (void)sync_all();
+    assert_int_equal(udr_tenants_tidy(tenants), 0);
+    assert_true(udr_yield_run(yield, true));
+    udr_yield_withdraw(yield, glob->berths[0], call);
+    apr_pool_destroy(child);
+    assert_true(udr_yield_run(yield, true));
+    end_child(&own);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, shared_tear_down)
@@ -263,6 +296,7 @@ int main(void)
         TEST(who_is_used_stays),
         TEST(outlives_the_requests_of_its_child),
         TEST(who_left_takes_its_connections_along),
+        TEST(gives_up_connections_for_those_who_wait),
         TEST(identity_is_the_sockets_whatever_its_place),
         TEST(nobody_is_left_of_thousands),
     };

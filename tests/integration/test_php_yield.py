@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PHP-FPM has few processes, and each serves one connection, also while that is idle: no request waits for a process
+that an idle connection keeps, whichever of httpd's children holds it; and where nobody waits, connections are reused."""
+import concurrent.futures
+import random
+import socket
+
+import pytest
+
+import udr_environment
+from udr_client import Client
+from udr_php import make_site, start_fpm
+
+PROCESSES = 4
+# Of a request that takes no time: far less than ttl, and far more than a busy machine needs.
+PROMPT = 15
+HUNGRY = "idle ones are to be given up"
+# How long it took to make a connection; 0: another request's was used again.
+ACCESS_LOG = "%U %{UDSROUTE_CONNECT_US}e"
+
+SERVERS = {"prefork": {"mpm": "prefork", "children": 1, "threads": 12}}
+if udr_environment.threaded_mpm() == "event":
+    SERVERS["event"] = {"mpm": "event", "children": 4, "threads": 8, "loops": "Off"}
+    SERVERS["loops"] = {"mpm": "event", "children": 4, "threads": 8, "loops": "2"}
+
+
+@pytest.fixture(params=SERVERS)
+def server(request):
+    return dict(SERVERS[request.param])
+
+
+@pytest.fixture
+def fpm(sandbox):
+    return start_fpm(sandbox, children=PROCESSES)
+
+
+def start_httpd(sandbox, fpm, server, parameters=""):
+    """One whose idle connections stay for ever, if nobody wants them given up."""
+    root = make_site(sandbox)
+    loops = server.pop("loops", None)
+    config = f"KeepAlive On\nKeepAliveTimeout 60\nMaxKeepAliveRequests 0\n{f'UDSLoops {loops}' if loops else ''}\n"
+    config += f'UDSRoute "/" "unix:{fpm.socket}|fcgi://localhost{root}/" ttl=1h {parameters}\n'
+    return sandbox.httpd(config, access_log=ACCESS_LOG, udsroute_log_level="trace5", **server)
+
+
+class Crowd:
+    """Clients that keep their connections: under prefork each has a process of httpd's."""
+
+    def __init__(self, httpd, count, timeout=PROMPT):
+        self.clients = [Client(httpd.port, timeout=timeout) for _ in range(count)]
+        self._pool = concurrent.futures.ThreadPoolExecutor(count)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._pool.shutdown()
+        for client in self.clients:
+            client.close()
+
+    def ask(self, indexes, target="/pid.php"):
+        """All of them at once; PHP's processes that have answered."""
+        answers = list(self._pool.map(lambda index: self.clients[index].fetch(target), indexes))
+        assert all(answer.status == 200 for answer in answers), answers
+        return [answer.text for answer in answers]
+
+
+def count_made(httpd, requests):
+    """For how many of so many requests a connection was made."""
+    return sum(not line.endswith(" 0") for line in httpd.access_lines(requests))
+
+
+def count_hungry(httpd):
+    return httpd.log.path.read_text().count(HUNGRY)
+
+
+# --- nobody waits for an idle connection ------------------------------------------------------------------------------
+
+
+def test_request_gets_the_process_that_an_idle_connection_of_another_child_keeps(sandbox, fpm):
+    """Under prefork: four clients, four processes of httpd's, and PHP's four; then others come, one by one."""
+    httpd = start_httpd(sandbox, fpm, dict(SERVERS["prefork"]))
+    with Crowd(httpd, 12) as crowd:
+        assert len(set(crowd.ask(range(4), "/pid.php?ms=300"))) == PROCESSES
+        assert count_hungry(httpd) == 0
+        for index in (*range(4, 12), *range(12)):
+            crowd.ask([index])
+        assert count_hungry(httpd) > 0
+
+
+@pytest.mark.parametrize("parameters", ["", "min=4"])
+def test_nobody_waits_whoever_holds_the_connections(sandbox, fpm, server, parameters):
+    """Now these clients, then those, whichever child they are with; as many at once as PHP has processes, and more."""
+    httpd = start_httpd(sandbox, fpm, server, parameters)
+    chance = random.Random(1)
+    with Crowd(httpd, 12) as crowd:
+        for count in (4, 1, 4, 2, 4, 12, 4, 8, 1, 4, 3, 4) * 3:
+            crowd.ask(chance.sample(range(12), count), "/pid.php?ms=20")
+    assert count_hungry(httpd) > 0
+
+
+def test_old_children_give_up_their_connections(sandbox, fpm):
+    """A graceful restart: a child that still serves somebody holds idle connections, too, and for an hour."""
+    threaded = {"mpm": udr_environment.threaded_mpm(), "children": 1, "threads": 16}
+    httpd = start_httpd(sandbox, fpm, threaded)
+    old_child = httpd.children()
+    with Crowd(httpd, PROCESSES) as old, Client(httpd.port) as slow:
+        assert len(set(old.ask(range(PROCESSES), "/pid.php?ms=300"))) == PROCESSES
+        slow.send_request("GET", "/stream.php?count=50")
+        assert slow.read_interim().status == 200
+        httpd.graceful()
+        assert len(set(httpd.children()) & set(old_child)) == 1
+        with Crowd(httpd, 8) as new:
+            assert len(set(new.ask(range(8), "/pid.php?ms=300"))) >= PROCESSES - 1
+        assert len(set(httpd.children()) & set(old_child)) == 1
+    assert count_hungry(httpd) > 0
+
+
+def test_mod_proxy_fcgi_has_requests_wait_for_idle_connections(sandbox, fpm):
+    """The comparison: what happens where idle connections are kept and nobody gives them up."""
+    root = make_site(sandbox)
+    config = "KeepAlive On\nKeepAliveTimeout 60\n"
+    config += f'ProxyPass "/" "unix:{fpm.socket}|fcgi://localhost{root}/" enablereuse=on\n'
+    httpd = sandbox.httpd(config, modules=("proxy", "proxy_fcgi"), **SERVERS["prefork"])
+    with Crowd(httpd, PROCESSES + 1, timeout=2) as crowd:
+        assert len(set(crowd.ask(range(PROCESSES), "/pid.php?ms=300"))) == PROCESSES
+        with pytest.raises(socket.timeout):
+            crowd.ask([PROCESSES])
+
+
+# --- connections are reused -------------------------------------------------------------------------------------------
+
+
+def test_connections_are_reused_on_a_busy_site(sandbox, fpm, server):
+    """As many requests at once as PHP has processes."""
+    httpd = start_httpd(sandbox, fpm, server)
+    with Crowd(httpd, PROCESSES) as crowd:
+        for _ in range(100):
+            crowd.ask(range(PROCESSES))
+    assert count_made(httpd, 100 * PROCESSES) < 20 * PROCESSES
