@@ -91,7 +91,7 @@ static void tell(const udr_news_t *news)
 /* --- who makes them --------------------------------------------------------------------------------------------------
  */
 
-static const udr_checker_client_t client = {.accepts = udr_condition_accepts, .news = tell};
+static udr_checker_client_t client = {.accepts = udr_condition_accepts, .news = tell};
 
 static apr_status_t add_all(void)
 {
@@ -117,6 +117,7 @@ static void stop(void)
 static void start(void)
 {
     apr_status_t rv = apr_pool_create(&checks.pool, checks.p);
+    client.yield = udr_share_yield();
     if (rv == APR_SUCCESS) {
         rv = udr_checker_create(&checks.checker, udr_share_access(), checks.loop, &client, checks.pool);
     }

@@ -4,6 +4,7 @@
 #include "mod_udsroute/udr_check_request.h"
 #include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_connection.h"
+#include "mod_udsroute/udr_hunger.h"
 #include "mod_udsroute/udr_protocol.h"
 #include "mod_udsroute/udr_random.h"
 #include "mod_udsroute/udr_runtime.h"
@@ -42,6 +43,8 @@ struct udr_check_t {
     apr_time_t begun;
     udr_timer_t deadline;
     udr_timer_t again; /* the backlog was full */
+    udr_timer_t look;  /* when it is hungry: see udr_hunger */
+    udr_hunger_t hunger;
     apr_interval_time_t pause;
     apr_uint64_t random;
     udr_connection_t *connection; /* NULL: none */
@@ -80,10 +83,17 @@ static apr_status_t prepare(udr_check_t *check, apr_pool_t *p)
 /* --- the end ---------------------------------------------------------------------------------------------------------
  */
 
+static void end_hunger(udr_check_t *check)
+{
+    udr_loop_clear_timer(check->loop, &check->look);
+    udr_hunger_end(&check->hunger);
+}
+
 static void stop(udr_check_t *check)
 {
     udr_loop_clear_timer(check->loop, &check->deadline);
     udr_loop_clear_timer(check->loop, &check->again);
+    end_hunger(check);
     if (check->connection) {
         udr_connection_close(check->connection);
         check->connection = NULL;
@@ -251,6 +261,9 @@ static void receive(udr_check_t *check)
             closed(check, rv);
             return;
         }
+        if (!check->received) {
+            end_hunger(check);
+        }
         check->received += received;
         check->held += received;
         /* It has to be seen here: for as long as bytes come, the loop's timers wait. */
@@ -299,6 +312,25 @@ static void ready(udr_watch_t *watch, uint32_t events)
     }
 }
 
+static void look_for_process(udr_timer_t *timer)
+{
+    udr_check_t *check = timer->baton;
+    udr_hunger_look(&check->hunger, check->state == CONNECT ? -1 : check->connection->fd, udr_clock_now());
+    if (check->hunger.yield) {
+        udr_loop_set_timer(check->loop, timer, check->hunger.look_at);
+    }
+}
+
+/* As a request: idle connections are not to keep the member's processes from answering. */
+static void begin_hunger(udr_check_t *check)
+{
+    const udr_member_t *member = check->member;
+    if (check->client->yield && member->target->scheme->protocol->is_exclusive && !check->hunger.yield) {
+        udr_hunger_begin(&check->hunger, check->client->yield, member->slot, udr_clock_now());
+        udr_loop_set_timer(check->loop, &check->look, check->hunger.look_at);
+    }
+}
+
 static void ask(udr_check_t *check)
 {
     const udr_settings_t *settings = &check->member->settings;
@@ -311,12 +343,14 @@ static void ask(udr_check_t *check)
     check->connection->watch->baton = check;
     check->member->target->scheme->protocol->reader_init(&check->reader, &check->request, &limits);
     check->state = SEND;
+    begin_hunger(check);
     send_on(check);
 }
 
 /* Half of a pause is fixed and half chance, as with requests that wait for the same backlog. */
 static void wait_for_backlog(udr_check_t *check)
 {
+    begin_hunger(check);
     apr_interval_time_t half = check->pause / 2;
     apr_interval_time_t chance = (apr_interval_time_t)(udr_random_next(&check->random) % (apr_uint64_t)(half + 1));
     udr_loop_set_timer(check->loop, &check->again, udr_clock_now() + half + chance);
@@ -394,6 +428,7 @@ apr_status_t udr_check_create(udr_check_t **check, const udr_member_t *member, u
     made->random = (apr_uint64_t)udr_clock_now() ^ (apr_uint64_t)(uintptr_t)made;
     made->deadline = (udr_timer_t){.expired = expired, .baton = made};
     made->again = (udr_timer_t){.expired = connect_again, .baton = made};
+    made->look = (udr_timer_t){.expired = look_for_process, .baton = made};
     apr_status_t rv = apr_pool_create(&made->pool, p);
     if (rv == APR_SUCCESS) {
         rv = prepare(made, p);

@@ -9,6 +9,7 @@
 #include "mod_udsroute/udr_loop.h"
 #include "mod_udsroute/udr_member.h"
 #include "mod_udsroute/udr_verdict.h"
+#include "mod_udsroute/udr_yield.h"
 
 /* So much of an answer's body is read (hc('body')); who sends more has answered as well. */
 #define UDR_CHECK_BODY_MAX 65536
@@ -31,6 +32,8 @@ typedef struct udr_check_client_t {
     /* A check has ended, and the next one may begin. finding: cause, detail, agent and begun are set. why: a sentence
      * that says more than the cause, or NULL; valid for the call. */
     void (*done)(void *baton, const udr_finding_t *finding, const char *why);
+    /* Whom to call where idle connections keep a member's processes; NULL: nobody. */
+    udr_yield_t *yield;
 } udr_check_client_t;
 
 /* For a member whose settings are resolved; baton is passed to the client's functions. From p, which ends a check that

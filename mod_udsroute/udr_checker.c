@@ -237,7 +237,7 @@ apr_status_t udr_checker_create(udr_checker_t **checker, udr_shared_t *shared, u
     made->shared = shared;
     made->loop = loop;
     made->client = client;
-    made->eyes = (udr_check_client_t){.accepts = accepts, .done = done};
+    made->eyes = (udr_check_client_t){.accepts = accepts, .done = done, .yield = client->yield};
     made->pool = p;
     made->subjects = apr_array_make(p, 16, sizeof(udr_subject_t *));
     made->sources = apr_array_make(p, 1, sizeof(udr_checked_glob_t));

@@ -25,6 +25,7 @@ typedef struct udr_checker_client_t {
     /* As in udr_check_client_t. */
     bool (*accepts)(const udr_member_t *member, const udr_answer_t *answer, const char **why, apr_pool_t *p);
     void (*news)(const udr_news_t *news);
+    udr_yield_t *yield; /* likewise */
 } udr_checker_client_t;
 
 /* From p, which ends all checks. */
