@@ -145,10 +145,10 @@ def httpd_version(httpd: str) -> list[str]:
 
 
 def php_by_handler(site: Site, prefix: str) -> str:
-    """As the manuals of both modules have it: httpd finds the script, and looks for no .htaccess."""
+    """As the manuals of both modules have it. As usual, no .htaccess is looked for."""
     return f"""\
 DocumentRoot "{site.documents}"
-<Directory "{site.documents}">
+<Directory "/">
   AllowOverride None
 </Directory>
 <FilesMatch "\\.php$">
