@@ -85,8 +85,8 @@ static void files_have_changed(udr_watch_t *watch, uint32_t events)
     udr_watch_read();
 }
 
-/* A prefork child runs its cleanups from a signal handler: no thread may have to be waited for there, and there are only
- * those that are needed. */
+/* A prefork child runs its cleanups from a signal handler: no thread may have to be waited for there, and there are
+ * only those that are needed. */
 static apr_status_t start_unthreaded(void)
 {
     apr_status_t rv = udr_yield_is_wanted(child.servers) ? udr_yield_start_alone() : APR_SUCCESS;

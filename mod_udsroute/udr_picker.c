@@ -74,7 +74,8 @@ apr_status_t udr_picker_open_globs(udr_picker_t *picker, const udr_picker_globs_
     if (!picker->balancer->globs->nelts) {
         return APR_SUCCESS;
     }
-    apr_status_t rv = udr_tenants_create(&picker->locked.tenants, picker->balancer, picker->shared, globs->lanes, globs->yield, p);
+    apr_status_t rv =
+        udr_tenants_create(&picker->locked.tenants, picker->balancer, picker->shared, globs->lanes, globs->yield, p);
     if (rv == APR_SUCCESS) {
         (void)udr_tenants_sync(picker->locked.tenants, picker->locked.candidates);
         picker->globs = *globs;

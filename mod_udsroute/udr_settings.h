@@ -76,8 +76,8 @@ bool udr_settings_is_individual(const char *key);
 /* What is unset becomes what it is in defaults. */
 void udr_settings_inherit(udr_settings_t *settings, const udr_settings_t *defaults);
 
-/* Fills every unset value with its default. timeout: what "timeout" falls back to, in microseconds. is_exclusive: of the
- * member's protocol, see udr_protocol_t. */
+/* Fills every unset value with its default. timeout: what "timeout" falls back to, in microseconds. is_exclusive: of
+ * the member's protocol, see udr_protocol_t. */
 void udr_settings_resolve(udr_settings_t *settings, apr_interval_time_t timeout, bool is_exclusive);
 
 /* All values equal (pointers by content). */
