@@ -115,6 +115,7 @@ static void reads_a_response_with_trailers(void **state)
     apr_size_t used;
     (void)state;
     memset(&reader, 0xff, sizeof reader);
+    reader.is_busy = true;
     protocol->reader_init(&reader, &request, &usual);
     assert_null(reader.why);
     assert_false(reader.is_busy);
