@@ -31,6 +31,15 @@ static bool stands_in_files(const ap_directive_t *directive)
     return false;
 }
 
+/* Here it is PHP-FPM more often than not. */
+static const char *without_scheme(const char *value, apr_pool_t *p)
+{
+    return apr_psprintf(p,
+                        "SetHandler: '%s' does not say what is spoken over the socket: write '%s|fcgi://localhost' for "
+                        "PHP-FPM, or '%s|http://localhost/' for an application that speaks HTTP",
+                        value, value, value);
+}
+
 static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
 {
     const udr_source_t source = udr_config_source(cmd);
@@ -38,8 +47,10 @@ static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
     const char *error = ap_check_cmd_context(cmd, NOT_IN_HTACCESS);
     if (error) {
         return "SetHandler: \"udsroute:\" is for the server's configuration, not for .htaccess: who writes that file "
-               "must not "
-               "choose a socket";
+               "must not choose a socket";
+    }
+    if (!strchr(line->value, '|')) {
+        return without_scheme(line->value, cmd->pool);
     }
     error = udr_target_parse(&line->target, line->value + PREFIX_LEN, udr_config_runtime_dir(cmd->pool), cmd->pool);
     if (error) {
