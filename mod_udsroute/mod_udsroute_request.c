@@ -181,6 +181,8 @@ int udr_request_fill(udr_request_t *request, request_rec *r, bool is_cgi)
     request->method = r->method;
     const char *te = apr_table_get(r->headers_in, "TE");
     request->accepts_trailers = te && udr_fields_list_has(te, "trailers", 8);
+    /* mod_proxy's own variable. */
+    request->is_lone = apr_table_get(r->subprocess_env, "proxy-nokeepalive") != NULL;
     int rc = fill_body(request, r);
     if (rc == OK) {
         request->fields = is_cgi ? apr_table_make(r->pool, 1) : make_fields(r);

@@ -123,7 +123,7 @@ struct udr_exchange_t {
 /* Whether the connection may serve another request after this one, as far as that is ours to say. */
 static inline bool udr_exchange_may_keep(const udr_exchange_t *x)
 {
-    return x->settings->reuse && x->protocol->has_keepalive;
+    return x->settings->reuse && x->protocol->has_keepalive && !x->plan.request->is_lone;
 }
 
 /* udr_exchange.c */

@@ -27,6 +27,7 @@ typedef struct udr_request_t {
                             */
     bool is_http10;        /* says HTTP/1.0: some health checks have to */
     bool accepts_trailers; /* the client said `TE: trailers` */
+    bool is_lone;          /* its connection is not kept for others */
     const char *upgrade;   /* the protocols to be offered to the member (RFC 9110, 7.8); NULL: none */
     /* For protocols of CGI's kind, which say nothing of the above but the body: the variables (RFC 3875, 4.1), without
      * CONTENT_LENGTH. NULL: none are needed. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define BYTES(literal) literal, sizeof(literal) - 1
+#define BEGIN          "\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0"
 #define BEGIN_KEEP     "\1\1\0\1\0\10\0\0\0\1\1\0\0\0\0\0"
 #define END_OF_PARAMS  "\1\4\0\1\0\0\0\0"
 #define END_OF_STDIN   "\1\5\0\1\0\0\0\0"
@@ -166,6 +167,20 @@ static void takes_a_new_connection_for_what_may_be_done_once(void **state)
     assert_done(scene);
     assert_counts(scene, 1, 0);
     close(second);
+}
+
+static void does_not_keep_the_connection_of_a_lone_request(void **state)
+{
+    scene_t *scene = *state;
+    scene->request.is_lone = true;
+    assert_true(scene_start(scene));
+    int fd = member_accepts(scene);
+    assert_got(fd, BYTES(BEGIN "\1\4\0\1\0\4\0\0\1\1AB" END_OF_PARAMS END_OF_STDIN));
+    member_says_bytes(fd, BYTES(HELLO COMPLETE));
+    assert_false(scene_settle(scene));
+    assert_done(scene);
+    assert_counts(scene, 0, 0);
+    assert_closed(fd);
 }
 
 static void does_not_keep_what_has_no_end(void **state)
@@ -428,14 +443,23 @@ static void reads_a_large_body(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in_scene(sends_a_body_and_gets_an_answer),   in_scene(sends_a_body_as_it_comes),
-        in_scene(uses_the_connection_again),         in_scene(takes_a_new_connection_for_what_may_be_done_once),
-        in_scene(does_not_keep_what_has_no_end),     in_scene(does_not_keep_what_has_more_behind_it),
-        in_scene(cuts_a_large_body_into_records),    in_scene(hands_out_notes),
-        in_scene(takes_an_answer_in_pieces),         in_scene(tells_the_member_that_nobody_waits),
-        in_scene(says_nothing_within_a_record),      in_scene(fails_when_the_member_is_busy),
-        in_scene(fails_with_an_answer_that_is_none), in_scene(names_the_protocol_of_the_answer),
-        in_scene(sends_no_body_of_unknown_length),   in_scene(reads_a_large_body),
+        in_scene(sends_a_body_and_gets_an_answer),
+        in_scene(sends_a_body_as_it_comes),
+        in_scene(uses_the_connection_again),
+        in_scene(takes_a_new_connection_for_what_may_be_done_once),
+        in_scene(does_not_keep_the_connection_of_a_lone_request),
+        in_scene(does_not_keep_what_has_no_end),
+        in_scene(does_not_keep_what_has_more_behind_it),
+        in_scene(cuts_a_large_body_into_records),
+        in_scene(hands_out_notes),
+        in_scene(takes_an_answer_in_pieces),
+        in_scene(tells_the_member_that_nobody_waits),
+        in_scene(says_nothing_within_a_record),
+        in_scene(fails_when_the_member_is_busy),
+        in_scene(fails_with_an_answer_that_is_none),
+        in_scene(names_the_protocol_of_the_answer),
+        in_scene(sends_no_body_of_unknown_length),
+        in_scene(reads_a_large_body),
     };
     apr_initialize();
     return cmocka_run_group_tests_name("udr_exchange_fcgi", tests, NULL, NULL);
