@@ -33,9 +33,8 @@ def sent(httpd, pieces, length=None, target="/upload.php"):
     digest = hashlib.sha256()
     framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
     with Client(httpd.port, timeout=60) as client:
-        client.send(
-            f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n{framing}\r\n\r\n".encode()
-        )
+        head = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: x/y\r\n{framing}\r\n\r\n"
+        client.send(head.encode())
         for piece in pieces:
             digest.update(piece)
             client.send(chunk(piece) if length is None else piece)
@@ -133,7 +132,8 @@ def test_form_fields(httpd):
 @pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked"])
 def test_expect_is_answered_once(httpd, framing):
     with Client(httpd.port) as client:
-        client.send(f"POST /upload.php HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n{framing}\r\n\r\n".encode())
+        head = f"POST /upload.php HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n{framing}\r\n\r\n"
+        client.send(head.encode())
         assert client.read_interim().status == 100
         client.send(b"hello" if "Length" in framing else chunk(b"hello") + b"0\r\n\r\n")
         response = client.read_response("POST")

@@ -99,7 +99,9 @@ def stopped(fpm):
 # --- a front controller -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", ["/blog/2026/11/a-post/", "/blog/2026/11/a%20post?page=2", "/blog/caf%C3%A9", "/blog/"])
+@pytest.mark.parametrize(
+    "target", ["/blog/2026/11/a-post/", "/blog/2026/11/a%20post?page=2", "/blog/caf%C3%A9", "/blog/"]
+)
 def test_pretty_url(httpd, target):
     response = fetch(httpd.port, target)
     seen = variables(response)
@@ -109,7 +111,9 @@ def test_pretty_url(httpd, target):
     assert seen["QUERY_STRING"] == target.partition("?")[2]
 
 
-@pytest.mark.parametrize("target, path_info", [("/app/a/b", "/a/b"), ("/app/a%20b?c", "/a b"), ("/app/index.php/x", "/x")])
+@pytest.mark.parametrize(
+    "target, path_info", [("/app/a/b", "/a/b"), ("/app/a%20b?c", "/a b"), ("/app/index.php/x", "/x")]
+)
 def test_path_behind_the_front_controller(httpd, target, path_info):
     seen = variables(fetch(httpd.port, target))
     assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("/app/index.php", path_info)
@@ -249,7 +253,8 @@ def test_htaccess_chooses_no_socket(sandbox):
     assert fetch(httpd.port, "/blog/index.php").status == 500
     httpd.log.expect(r"\.htaccess: SetHandler: .*not for \.htaccess")
     # What the file may say: that scripts there are none.
-    (httpd.site / "blog/.htaccess").write_text('<FilesMatch "\\.php$">\nSetHandler None\nRequire all denied\n</FilesMatch>\n')
+    taken_away = '<FilesMatch "\\.php$">\nSetHandler None\nRequire all denied\n</FilesMatch>\n'
+    (httpd.site / "blog/.htaccess").write_text(taken_away)
     assert fetch(httpd.port, "/blog/index.php").status == 403
     httpd.log.allow("AH01630")
     assert fetch(httpd.port, "/vars.php").status == 200
@@ -279,6 +284,7 @@ def test_two_forms_side_by_side(sandbox):
     """A route has precedence over the handler of a file."""
     fpm = start_fpm(sandbox)
     root, other = make_site(sandbox), make_site(sandbox, "other")
-    httpd = sandbox.httpd(files_config(fpm, root) + f'UDSRoute "/vars.php" "unix:{fpm.socket}|fcgi://localhost{other}/vars.php"')
+    route = f'UDSRoute "/vars.php" "unix:{fpm.socket}|fcgi://localhost{other}/vars.php"'
+    httpd = sandbox.httpd(files_config(fpm, root) + route)
     assert variables(fetch(httpd.port, "/vars.php/x"))["SCRIPT_FILENAME"] == f"{other}/vars.php"
     assert variables(fetch(httpd.port, "/index.php/x"))["SCRIPT_FILENAME"] == f"{root}/index.php"

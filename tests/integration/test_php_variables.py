@@ -95,7 +95,7 @@ CASES = [
     Case("/vars.php", method="PUT", body=b"abc"),
     Case("/app/vars.php", method="POST", fields=FORM, body=b"a=1"),
     Case("/vars.php?fields", fields=MANY_FIELDS),
-    *(Case(target, fields=ALICE) for target in ("/vars.php?user", "/auth/vars.php/x", "/pass/vars.php", "/app/vars.php")),
+    *(Case(f"/{name}", fields=ALICE) for name in ("vars.php?user", "auth/vars.php/x", "pass/vars.php", "app/vars.php")),
     Case("/vars.php/x", tls=True),
     Case("/app/vars.php", tls=True),
 ]

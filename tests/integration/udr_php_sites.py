@@ -136,6 +136,6 @@ def both_sites(sandbox, fpm):
         }
         for name, slashes in (("localhost", "Off"), ("decoding", "On"), ("keeping", "NoDecode")):
             text += _HOST.format(**fixed, port="@PORT@", name=name, slashes=slashes, tls="", public=80)
-        tls = 'SSLEngine On\n  SSLCertificateFile "cert.pem"\n  SSLCertificateKeyFile "key.pem"\n  SSLOptions +StdEnvVars'
+        tls = 'SSLEngine On\n SSLCertificateFile "cert.pem"\n SSLCertificateKeyFile "key.pem"\n SSLOptions +StdEnvVars'
         text += _HOST.format(**fixed, port="@TLSPORT@", name="localhost", slashes="Off", tls=tls, public=443)
     return sandbox.httpd(text, modules=MODULES, tls=True, environment={"FROM_OUTSIDE": "passed on"}, threads=8)
