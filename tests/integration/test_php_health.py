@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """PHP-FPM is checked by its own ping page; a member that speaks another protocol than its target says is named."""
+import json
 import signal
 
 from udr_client import fetch
@@ -29,6 +30,15 @@ def test_ping_page(sandbox):
         wait_for_checks(httpd, name, 2)
         assert health(httpd, name)["fails"] == 0 and state(httpd, name) == "up", health(httpd, name)
     assert variables(fetch(httpd.port, "/app/vars.php"))["SCRIPT_NAME"] == "/app/vars.php"
+
+
+def test_pages_of_php_fpm(sandbox):
+    """Where a handler stands in a <Location>, nobody looks for a file."""
+    fpm = start_fpm(sandbox)
+    handler = f'SetHandler "udsroute:unix:{fpm.socket}|fcgi://localhost"'
+    httpd = sandbox.httpd("".join(f"<Location {page}>\n{handler}\n</Location>\n" for page in ("/ping", "/fpm-status")))
+    assert fetch(httpd.port, "/ping").text == "pong"
+    assert json.loads(fetch(httpd.port, "/fpm-status?json").body)["process manager"] == "static"
 
 
 def test_body_that_is_asked_for(sandbox):

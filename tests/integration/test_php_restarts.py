@@ -75,6 +75,20 @@ def test_processes_end_after_some_requests(sandbox):
     assert set(load.statuses) == {200}, load.statuses
 
 
+def test_process_that_dies_takes_nobody_with_it(sandbox):
+    """A script that kills its process: who asks for it gets 502, all others their answers."""
+    httpd = start_site(sandbox, "event", children=12, udsroute_log_level="info")
+    (httpd.site / "crash.php").write_text("<?php exec('kill -9 ' . getmypid()); sleep(5);")
+    (httpd.site / "crash.php").chmod(0o644)
+    httpd.fpm.allow("WARNING: .*exited on signal 9")
+    with Load(httpd, CLIENTS, rate=400, request=get_and_post) as load:
+        for method in ("POST", "GET") * 4:
+            assert fetch(httpd.port, "/crash.php", method).status == 502
+            httpd.log.expect("UDR0007: member .*connection closed by the member")
+        load.wait_for_more(20)
+    assert set(load.statuses) == {200}, load.statuses
+
+
 def test_gone(sandbox):
     httpd = start_site(sandbox, "event")
     assert fetch(httpd.port, "/vars.php").status == 200
