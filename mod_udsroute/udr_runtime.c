@@ -19,25 +19,40 @@ static const struct {
     const char *begin; /* of the process's name: "php-fpm8.2" */
     const udr_protocol_t *protocol;
     const char *scheme;
-    const char *otherwise; /* what it speaks depends on its configuration: how to have what the target says */
 } runtimes[] = {
-    {"php-fpm", &udr_protocol_fcgi, "fcgi", NULL},
-    {"php-cgi", &udr_protocol_fcgi, "fcgi", NULL},
-    {"fcgiwrap", &udr_protocol_fcgi, "fcgi", NULL},
-    {"uwsgi", &udr_protocol_uwsgi, "uwsgi", "http-socket = in place of socket = for http://"},
+    {"php-fpm", &udr_protocol_fcgi, "fcgi"},
+    {"php-cgi", &udr_protocol_fcgi, "fcgi"},
+    {"fcgiwrap", &udr_protocol_fcgi, "fcgi"},
 };
+
+/* What uWSGI speaks depends on its configuration, and it closes without a word for another reason, too: an exception of
+ * the application's. */
+static const char *suspect_uwsgi(const udr_scheme_t *scheme, apr_pool_t *p)
+{
+    const char *option = "http-socket";
+    if (scheme->protocol == &udr_protocol_fcgi) {
+        option = "fastcgi-socket";
+    } else if (scheme->protocol == &udr_protocol_scgi) {
+        option = "scgi-socket";
+    }
+    return apr_psprintf(p,
+                        "see the log of uWSGI, which listens there, for why; or, if it does so by socket =, write "
+                        "uwsgi://, or give it %s = for %s://",
+                        option, scheme->name);
+}
 
 const char *udr_runtime_suspect_name(const char *name, const udr_scheme_t *scheme, apr_pool_t *p)
 {
+    if (strcmp(name, "uwsgi") == 0 || strncmp(name, "uwsgi-", 6) == 0) {
+        return scheme->protocol == &udr_protocol_uwsgi ? NULL : suspect_uwsgi(scheme, p);
+    }
     for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes; i++) {
         if (strncmp(name, runtimes[i].begin, strlen(runtimes[i].begin)) == 0 &&
             runtimes[i].protocol != scheme->protocol) {
             return apr_psprintf(p,
                                 "the process that listens there is %s, which speaks %s, and the target says %s://: "
-                                "write %s://%s%s",
-                                name, runtimes[i].protocol->name, scheme->name, runtimes[i].scheme,
-                                runtimes[i].otherwise ? ", or give it " : "",
-                                runtimes[i].otherwise ? runtimes[i].otherwise : "");
+                                "write %s://",
+                                name, runtimes[i].protocol->name, scheme->name, runtimes[i].scheme);
         }
     }
     return NULL;
