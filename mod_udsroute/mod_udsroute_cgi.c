@@ -84,6 +84,15 @@ static const char *name_of_script(const request_rec *r, const char *path_info)
     return *path_info ? apr_pstrmemdup(r->pool, r->uri, (apr_size_t)ap_find_path_info(r->uri, path_info)) : r->uri;
 }
 
+/* proxy-fcgi-pathinfo=1, say: as for mod_proxy_fcgi, all of the path is PATH_INFO. For FastCGI applications that are no
+ * scripts, but one program. */
+static bool is_application(const request_rec *r, const udr_protocol_t *protocol)
+{
+    const char *way = apr_table_get(r->subprocess_env, "proxy-fcgi-pathinfo");
+    return !protocol->names_script || (way && strcasecmp(way, "full") != 0 && strcasecmp(way, "first-dot") != 0 &&
+                                       strcasecmp(way, "last-dot") != 0);
+}
+
 static script_t find_script(request_rec *r, const char *path)
 {
     apr_size_t len = script_length(r, path);
@@ -189,7 +198,7 @@ void udr_cgi_fill(udr_request_t *request, request_rec *r, const udr_match_t *mat
         fill_found(r, match->script);
     } else {
         const char *path = decode_path(udr_route_target(match, member, r->pool), r->pool);
-        const script_t script = protocol->names_script ? find_script(r, path) : find_application(r, path);
+        const script_t script = is_application(r, protocol) ? find_application(r, path) : find_script(r, path);
         fill_routed(r, &script);
     }
     if (protocol->names_script) {
