@@ -52,13 +52,16 @@ static void suspects_who_is_known_for_another_protocol(void **state)
          "the process that listens there is php-cgi, which speaks FastCGI, and the target says uwsgi://: write "
          "fcgi://"},
         {"uwsgi", "ws",
-         "see the log of uWSGI, which listens there, for why; or, if it does so by socket =, write uwsgi://, or give it "
+         "see the log of uWSGI, which listens there, for why; or, if it does so by socket =, write uwsgi://, or give "
+         "it "
          "http-socket = for ws://"},
         {"uwsgi-core", "scgi",
-         "see the log of uWSGI, which listens there, for why; or, if it does so by socket =, write uwsgi://, or give it "
+         "see the log of uWSGI, which listens there, for why; or, if it does so by socket =, write uwsgi://, or give "
+         "it "
          "scgi-socket = for scgi://"},
         {"uwsgi", "fcgi",
-         "see the log of uWSGI, which listens there, for why; or, if it does so by socket =, write uwsgi://, or give it "
+         "see the log of uWSGI, which listens there, for why; or, if it does so by socket =, write uwsgi://, or give "
+         "it "
          "fastcgi-socket = for fcgi://"},
         {"php-fpm8.2", "fcgi", NULL},
         {"uwsgi", "uwsgi", NULL},
