@@ -11,7 +11,7 @@ declare -A packages=(
   # openssl makes certificates for mod_ssl; nghttp2-client is h2load; clang and its run-time are for the fuzz targets;
   # prometheus brings promtool; chromium opens the status page, as selenium tells it by chromium-driver;
   # PHP-FPM and uWSGI are members of other protocols.
-  [test]="libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-websockets gunicorn nodejs
+  [test]="libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-websockets gunicorn nodejs node-ws
           nghttp2-client openssl clang libclang-rt-dev clang-format xz-utils procps iproute2 strace
           chromium chromium-driver python3-selenium fonts-dejavu-core prometheus
           php-fpm uwsgi-core uwsgi-plugin-python3"

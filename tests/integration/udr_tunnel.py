@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """For the tests of tunnels: a member that accepts an Upgrade and hands its end of the tunnel to the test, and both ends
 as things that can send, read, half-close, close and die."""
-import functools
 import hashlib
 import os
 import queue
@@ -231,19 +230,3 @@ def carry(near, far, up, down, timeout=120.0):
 
 def noise(count):
     return os.urandom(count)
-
-
-# --- WebSockets -------------------------------------------------------------------------------------------------------
-
-
-def websocket_url(httpd, tls=False, target="/ws"):
-    return f"wss://localhost:{httpd.tls_port}{target}" if tls else f"ws://127.0.0.1:{httpd.port}{target}"
-
-
-@functools.lru_cache(maxsize=None)
-def trusting():
-    """A TLS context for the certificate of a test. One for all: making it reads every certificate of the system."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
