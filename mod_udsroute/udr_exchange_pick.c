@@ -92,6 +92,15 @@ void udr_exchange_report_connected(udr_exchange_t *x)
     }
 }
 
+/* It has answered. What ends the tunnel, and how, is the matter of the two who talk in it: of many members an end with
+ * bytes of the client's unread looks like a reset, and nothing is wrong with them. */
+void udr_exchange_report_switched(udr_exchange_t *x)
+{
+    if (x->plan.picker && x->pick.is_counted) {
+        report(x, UDR_OUTCOME_SERVED, 0);
+    }
+}
+
 static void report_failure(udr_exchange_t *x, udr_failure_kind_t kind, apr_status_t error)
 {
     switch (kind) {
@@ -131,7 +140,9 @@ bool udr_exchange_leave_member(udr_exchange_t *x, udr_failure_kind_t kind, apr_s
     if (has_gone && !x->failed_at) {
         x->failed_at = x->now;
     }
-    report_failure(x, kind, error);
+    if (!x->tunnel.begun) {
+        report_failure(x, kind, error);
+    }
     return udr_pick_may_go_on(&x->pick, has_gone ? x->failed_at : 0, x->now);
 }
 
@@ -142,7 +153,7 @@ void udr_exchange_end_pick(udr_exchange_t *x, bool is_complete)
     }
     if (x->pick.is_counted) {
         int status = x->receiver.head_passed ? x->receiver.reader.head->status : 0;
-        if (is_complete) {
+        if (is_complete && !x->tunnel.begun) {
             bool is_bad = udr_picker_fails_on(x->plan.picker, status);
             report(x, is_bad ? UDR_OUTCOME_STATUS : UDR_OUTCOME_SERVED, is_bad ? status : 0);
         }

@@ -159,6 +159,9 @@ void udr_exchange_use_member(udr_exchange_t *x, udr_member_t *member);
 /* A new connection has been made. */
 void udr_exchange_report_connected(udr_exchange_t *x);
 
+/* There is a tunnel: the member has served the request, however long that lasts. */
+void udr_exchange_report_switched(udr_exchange_t *x);
+
 /* Nothing of it is in flight any more: counters, and the turn under `maxconn`. is_complete: the member has answered
  * whole. Harmless when it has been called before. */
 void udr_exchange_end_pick(udr_exchange_t *x, bool is_complete);

@@ -59,6 +59,7 @@ void udr_exchange_begin_tunnel(udr_exchange_t *x, udr_slice_t data)
     x->sender.client_empty = false;
     x->sender.client_look_again = APR_INT64_MAX;
     udr_exchange_transit(x, UDR_EXCHANGE_TUNNEL);
+    udr_exchange_report_switched(x);
     if (udr_exchange_client_took(x, x->plan.ops->upgrade(x->plan.client, x->receiver.reader.head)) && data.len) {
         pass_on(x, data);
     }

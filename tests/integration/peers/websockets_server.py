@@ -37,6 +37,7 @@ async def talk(websocket, _path):
 
 async def answer_plainly(path, _headers):
     """What is no WebSocket; None: it is one, or answered with 426 by the library."""
+    path = path.partition("?")[0]
     plain = [("Content-Type", "text/plain; charset=utf-8")]
     if path == "/closed":
         return http.HTTPStatus.OK, plain, (closed[-1] if closed else "").encode()

@@ -51,7 +51,7 @@ const server = http.createServer((request, response) => {
 });
 
 server.on('upgrade', (request, connection, head) => {
-  if (request.url === '/ws') {
+  if (request.url.split('?')[0] === '/ws') {
     sockets.handleUpgrade(request, connection, head, (socket) => sockets.emit('connection', socket));
   } else {
     connection.end('HTTP/1.1 403 Forbidden\r\nX-Why: so\r\nContent-Length: 7\r\nConnection: close\r\n\r\nrefused');
