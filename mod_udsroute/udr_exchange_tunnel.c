@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 
 /* RFC 9110, 7.8: the server must not switch to a protocol that the client has not offered, nor before it has the whole
- * request. Returns why not, or NULL. */
+ * request; it says so in Upgrade and Connection. Returns why not, or NULL. */
 static const char *check_switch(udr_exchange_t *x)
 {
     if (!x->plan.request->upgrade) {
@@ -21,6 +21,12 @@ static const char *check_switch(udr_exchange_t *x)
     }
     if (x->state != UDR_EXCHANGE_HEAD || !x->sender.done) {
         return "101 Switching Protocols before the request was complete";
+    }
+    /* A client must not take one without (RFC 6455, 4.1), and what it gets is written here: the fault would not show.
+     * Who only repeats what another server has said, status and fields, leaves out what concerns the connection. */
+    const char *connection = udr_http1_field_list(x->receiver.reader.head->fields, "Connection", x->pool);
+    if (!udr_fields_list_has(connection, "Upgrade", 7)) {
+        return "101 Switching Protocols without Connection: Upgrade";
     }
     const char *chosen = udr_http1_field_list(x->receiver.reader.head->fields, "Upgrade", x->pool);
     if (!chosen) {

@@ -236,8 +236,8 @@ def test_with_any_method(httpd, switchboard, tls, come, method):
 def test_the_head_of_the_101(httpd, switchboard, tls, come):
     """What it says is the member's, but for the connection's own fields."""
     switchboard.answer = (
-        b"HTTP/1.1 101 Let us chat\r\nUPGRADE: Chat\r\nconnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nX-End: 2\r\n"
-        b"Keep-Alive: timeout=5\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\n"
+        b"HTTP/1.1 101 Let us chat\r\nUPGRADE: Chat\r\nconnection: X-Hop\r\nConnection: keep-alive, upgrade\r\nX-Hop: 1\r\n"
+        b"X-End: 2\r\nContent-Length: 0\r\nKeep-Alive: timeout=5\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\n"
     )
     try:
         with come(httpd, tls) as client:
@@ -432,6 +432,8 @@ def test_a_request_behind_an_upgrade_that_is_refused(sandbox, tls, come):
 
 LIES = {
     "no-protocol": (b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\n\r\n", "without an Upgrade field"),
+    "no-connection": (SWITCH.replace(b"Connection: Upgrade\r\n", b""), "without Connection: Upgrade"),
+    "connection-of-another": (SWITCH.replace(b": Upgrade\r", b": keep-alive, Upgraded\r"), "without Connection: Upgrade"),
     "another-protocol": (SWITCH.replace(b"chat", b"h2c"), "that was not offered"),
     "more-than-was-offered": (SWITCH.replace(b"chat", b"chat, h2c"), "that was not offered"),
     "more-in-a-second-field": (SWITCH.replace(b"Upgrade: chat", b"Upgrade: chat\r\nUpgrade: h2c"), "not offered"),

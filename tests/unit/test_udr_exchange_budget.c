@@ -160,7 +160,7 @@ static int open_tunnel(scene_t *scene)
     scene->request.upgrade = "x";
     scene->client.behind = APR_EAGAIN;
     int fd = scene_start_and_read(scene);
-    member_says(fd, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n");
+    member_says(fd, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
     assert_true(scene_settle(scene));
     assert_state(scene, UDR_EXCHANGE_TUNNEL);
     return fd;
