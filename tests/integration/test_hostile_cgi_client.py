@@ -199,6 +199,23 @@ def test_client_that_leaves_within_its_body(httpd, recorders, protocol, framing)
     assert [request.target for request in recorders[protocol].requests] == [f"/{protocol}/next"]
 
 
+def test_memory_of_a_body_in_chunks(httpd, recorders, protocol):
+    """It is kept before it is sent on: in a file, not in memory. Of one that does not end, nothing is sent."""
+    recorders[protocol].forget()
+    httpd.log.allow("UDR")
+    ask(httpd, f"/{protocol}/x", "POST", body=[b"x" * 300000])
+    before = httpd.private_bytes()
+    with Client(httpd.port) as client:
+        client.send(f"POST /{protocol}/y HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        for _ in range(48):
+            client.send(chunk(b"y" * (1 << 20)))
+        # All but what lies in the buffers of the two sockets has been read.
+        assert httpd.private_bytes() - before < 16 << 20
+    ask(httpd, f"/{protocol}/next")
+    recorders[protocol].settle()
+    assert [request.target[-2:] for request in recorders[protocol].requests] == ["/x", "xt"]
+
+
 # --- paths ------------------------------------------------------------------------------------------------------------
 
 # What is behind /fcgi, /uwsgi or /scgi -> what is behind the member's path; None: httpd refuses it.
