@@ -75,7 +75,7 @@ static void signal_has_come(udr_watch_t *watch, uint32_t events)
     (void)watch;
     (void)events;
     udr_share_wake();
-    (void)udr_yield_run(udr_share_yield(), true);
+    (void)udr_yield_run(udr_share_yield(), true, 0);
 }
 
 static void files_have_changed(udr_watch_t *watch, uint32_t events)

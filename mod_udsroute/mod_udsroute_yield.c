@@ -2,12 +2,16 @@
 #include "mod_udsroute/mod_udsroute_yield.h"
 #include "mod_udsroute/mod_udsroute_alone.h"
 #include "mod_udsroute/mod_udsroute_shared.h"
+#include "mod_udsroute/udr_clock.h"
 #include "mod_udsroute/udr_protocol.h"
 
 #include <poll.h>
 
 /* How soon to try again when the main thread has a pool's mutex, which it does for microseconds. */
 #define AGAIN_MS 1
+
+/* How often to look for connections that are older than `ttl`: the main thread waits for clients. */
+#define TIDY_MS 1000
 
 static struct {
     udr_yield_t *yield;
@@ -44,9 +48,9 @@ static void *run(void *nothing)
     (void)nothing;
     for (bool is_through = true;;) {
         struct pollfd signals = {.fd = alone.descriptor, .events = POLLIN};
-        (void)poll(&signals, 1, is_through ? -1 : AGAIN_MS);
+        (void)poll(&signals, 1, is_through ? TIDY_MS : AGAIN_MS);
         udr_signals_clear(alone.descriptor);
-        is_through = udr_yield_run(alone.yield, false);
+        is_through = udr_yield_run(alone.yield, false, udr_clock_now());
     }
     return NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Under prefork: a thread that gives up idle connections while the child waits for clients. Elsewhere the first loop
- * does so. Layer: glue. */
+/* Under prefork: a thread that gives up idle connections while the child waits for clients: for those who wait for a
+ * process of the member's, and after `ttl`. Elsewhere the loops do so. Layer: glue. */
 #ifndef MOD_UDSROUTE_YIELD_H
 #define MOD_UDSROUTE_YIELD_H
 

@@ -272,6 +272,14 @@ void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection, int lane)
     }
 }
 
+/* kept: how many idle ones stay anyway. */
+static bool is_overdue(const udr_pool_t *pool, const udr_connection_t *connection, int kept, apr_time_t now)
+{
+    const udr_settings_t *settings = &pool->member->settings;
+    int keep = settings->smax > settings->min ? settings->smax : settings->min;
+    return kept >= keep && now - connection->idle_since >= settings->ttl;
+}
+
 /* From whichever loops watch them. */
 static void take_all_away(udr_connection_t *list)
 {
@@ -282,8 +290,6 @@ static void take_all_away(udr_connection_t *list)
 
 int udr_pool_tidy(udr_pool_t *pool, int lane, apr_time_t now)
 {
-    const udr_settings_t *settings = &pool->member->settings;
-    int keep = settings->smax > settings->min ? settings->smax : settings->min;
     udr_connection_t *dead = NULL;
     int closed = 0;
     int kept = 0; /* in all lanes; the others' are not touched here */
@@ -293,8 +299,7 @@ int udr_pool_tidy(udr_pool_t *pool, int lane, apr_time_t now)
     }
     for (udr_connection_t **link = &pool->locked.lane[lane].idle; *link;) {
         udr_connection_t *connection = *link;
-        bool is_over = kept >= keep && now - connection->idle_since >= settings->ttl;
-        if (is_over || udr_connection_is_stale(connection)) {
+        if (is_overdue(pool, connection, kept, now) || udr_connection_is_stale(connection)) {
             *link = connection->next;
             connection->next = dead;
             dead = connection;
@@ -388,9 +393,35 @@ static int find_oldest_lane(udr_pool_t *pool, udr_connection_t ***oldest)
     return found;
 }
 
-/* The member's process is free when it reads the end: so it is shut down here, which needs no memory and can't wait,
- * and closed by whoever tidies. */
-static bool give_up(udr_giver_t *giver, bool may_wait)
+/* With the mutex. The member's process is free when it reads the end: so the connection is shut down, which needs no
+ * memory and can't wait, and closed by whoever tidies. */
+static void shut_down(udr_pool_t *pool, int lane, udr_connection_t **link)
+{
+    udr_connection_t *connection = *link;
+    *link = connection->next;
+    count_idle(pool, lane, -1);
+    (void)shutdown(connection->fd, SHUT_RDWR);
+    connection->next = pool->locked.given_up;
+    pool->locked.given_up = connection;
+}
+
+/* With the mutex. */
+static void shut_down_overdue(udr_pool_t *pool, apr_time_t now)
+{
+    int kept = 0;
+    for (int i = 0; i < pool->lanes; i++) {
+        for (udr_connection_t **link = &pool->locked.lane[i].idle; *link;) {
+            if (is_overdue(pool, *link, kept, now)) {
+                shut_down(pool, i, link);
+            } else {
+                kept++;
+                link = &(*link)->next;
+            }
+        }
+    }
+}
+
+static bool give_up(udr_giver_t *giver, bool may_wait, apr_time_t now)
 {
     udr_pool_t *pool = (udr_pool_t *)((char *)giver - offsetof(udr_pool_t, giver));
     udr_connection_t **oldest = NULL;
@@ -401,12 +432,10 @@ static bool give_up(udr_giver_t *giver, bool may_wait)
         return false;
     }
     while ((lane = find_oldest_lane(pool, &oldest)) >= 0 && udr_yield_answer(giver)) {
-        udr_connection_t *connection = *oldest;
-        *oldest = NULL;
-        count_idle(pool, lane, -1);
-        (void)shutdown(connection->fd, SHUT_RDWR);
-        connection->next = pool->locked.given_up;
-        pool->locked.given_up = connection;
+        shut_down(pool, lane, oldest);
+    }
+    if (now) {
+        shut_down_overdue(pool, now);
     }
     unlock(pool);
     return true;

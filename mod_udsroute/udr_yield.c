@@ -154,19 +154,19 @@ void udr_yield_press(udr_yield_t *yield, apr_uint32_t slot, apr_uint32_t turn)
 }
 
 /* With the mutex. */
-static bool run(const udr_yield_t *yield, bool may_wait)
+static bool run(const udr_yield_t *yield, bool may_wait, apr_time_t now)
 {
     bool is_through = true;
     for (udr_giver_t *giver = yield->first; giver; giver = giver->next) {
         apr_uint64_t calls = atomic_load(&udr_shared_hot(yield->shared, giver->slot)->calls);
-        if (made(calls) != answered(calls)) {
-            is_through = giver->give_up(giver, may_wait) && is_through;
+        if (now || made(calls) != answered(calls)) {
+            is_through = giver->give_up(giver, may_wait, now) && is_through;
         }
     }
     return is_through;
 }
 
-static bool run_without_waiting(udr_yield_t *yield)
+static bool run_without_waiting(udr_yield_t *yield, apr_time_t now)
 {
     bool is_through = true;
     /* In this order, and udr_yield_stop() in the other: one of the two sees it. */
@@ -174,7 +174,7 @@ static bool run_without_waiting(udr_yield_t *yield)
     if (!atomic_load(&yield->is_stopped)) {
         is_through = apr_thread_mutex_trylock(yield->mutex) == APR_SUCCESS;
         if (is_through) {
-            is_through = run(yield, false);
+            is_through = run(yield, false, now);
             apr_thread_mutex_unlock(yield->mutex);
         }
     }
@@ -182,13 +182,13 @@ static bool run_without_waiting(udr_yield_t *yield)
     return is_through;
 }
 
-bool udr_yield_run(udr_yield_t *yield, bool may_wait)
+bool udr_yield_run(udr_yield_t *yield, bool may_wait, apr_time_t now)
 {
     if (!may_wait) {
-        return run_without_waiting(yield);
+        return run_without_waiting(yield, now);
     }
     apr_thread_mutex_lock(yield->mutex);
-    bool is_through = run(yield, true);
+    bool is_through = run(yield, true, now);
     apr_thread_mutex_unlock(yield->mutex);
     return is_through;
 }

@@ -12,10 +12,11 @@ typedef struct udr_yield_t udr_yield_t;
 
 /* Somebody who holds idle connections to a member. The caller's memory, all zero but for the first. */
 typedef struct udr_giver_t {
-    /* Answers calls by udr_yield_answer(), each with an idle connection, as long as there are both; on the thread of
-     * udr_yield_run(). It may not call any of the functions below but answer and count. false: may_wait is not granted,
-     * and it would have to wait. */
-    bool (*give_up)(struct udr_giver_t *giver, bool may_wait);
+    /* Answers calls by udr_yield_answer(), each with an idle connection, as long as there are both; and gives up what
+     * has been idle for too long, too, where it gets the time (0: not). On the thread of udr_yield_run(). It may not
+     * call any of the functions below but answer and count. false: may_wait is not granted, and it would have to wait.
+     */
+    bool (*give_up)(struct udr_giver_t *giver, bool may_wait, apr_time_t now);
     apr_uint32_t slot;
     udr_yield_t *yield;           /* this and what follows: udr_yield's. NULL: none */
     struct udr_giver_t *previous; /* needs its mutex, as the next */
@@ -47,9 +48,9 @@ bool udr_yield_answer(const udr_giver_t *giver);
 
 /* When a signal for the row has come: has all givers answer the calls for their members. One thread at a time.
  * may_wait: for their locks; false, in prefork's second thread, whose child may end at any point of the first: nothing
- * is locked that could stay so, no memory allocated or freed. Returns false when somebody would have had to wait: call
- * again. */
-bool udr_yield_run(udr_yield_t *yield, bool may_wait);
+ * is locked that could stay so, no memory allocated or freed. now: see give_up; 0 where others look after that. Returns
+ * false when somebody would have had to wait: call again. */
+bool udr_yield_run(udr_yield_t *yield, bool may_wait, apr_time_t now);
 
 /* --- who calls; any thread --- */
 

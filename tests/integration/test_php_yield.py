@@ -2,6 +2,7 @@
 """PHP-FPM has few processes, and each serves one connection, also while that is idle: no request waits for a process
 that an idle connection keeps, whichever of httpd's children holds it; and where nobody waits, connections are reused."""
 import concurrent.futures
+import os
 import random
 import socket
 
@@ -10,6 +11,7 @@ import pytest
 import udr_environment
 from udr_client import Client
 from udr_php import make_site, start_fpm
+from udr_processes import unix_sockets_under, wait_until
 
 PROCESSES = 4
 # Of a request that takes no time: far less than ttl, and far more than a busy machine needs.
@@ -34,12 +36,12 @@ def fpm(sandbox):
     return start_fpm(sandbox, children=PROCESSES)
 
 
-def start_httpd(sandbox, fpm, server, parameters=""):
-    """One whose idle connections stay for ever, if nobody wants them given up."""
+def start_httpd(sandbox, fpm, server, parameters="", ttl="1h"):
+    """One whose idle connections stay for an hour, if nobody wants them given up."""
     root = make_site(sandbox)
     loops = server.pop("loops", None)
     config = f"KeepAlive On\nKeepAliveTimeout 60\nMaxKeepAliveRequests 0\n{f'UDSLoops {loops}' if loops else ''}\n"
-    config += f'UDSRoute "/" "unix:{fpm.socket}|fcgi://localhost{root}/" ttl=1h {parameters}\n'
+    config += f'UDSRoute "/" "unix:{fpm.socket}|fcgi://localhost{root}/" ttl={ttl} {parameters}\n'
     return sandbox.httpd(config, access_log=ACCESS_LOG, udsroute_log_level="trace5", **server)
 
 
@@ -68,6 +70,11 @@ class Crowd:
 def count_made(httpd, requests):
     """For how many of so many requests a connection was made."""
     return sum(not line.endswith(" 0") for line in httpd.access_lines(requests))
+
+
+def count_served(fpm):
+    """How many connections PHP's processes have."""
+    return unix_sockets_under(os.path.dirname(fpm.socket)).count(fpm.socket) - 1  # the one that listens
 
 
 def count_hungry(httpd):
@@ -126,6 +133,15 @@ def test_mod_proxy_fcgi_has_requests_wait_for_idle_connections(sandbox, fpm):
         assert len(set(crowd.ask(range(PROCESSES), "/pid.php?ms=300"))) == PROCESSES
         with pytest.raises(socket.timeout):
             crowd.ask([PROCESSES])
+
+
+def test_a_prefork_child_that_waits_for_clients_closes_idle_connections_after_ttl(sandbox, fpm):
+    """PHP-FPM may have other clients than this httpd."""
+    httpd = start_httpd(sandbox, fpm, dict(SERVERS["prefork"]), ttl="1s")
+    with Crowd(httpd, PROCESSES) as crowd:
+        assert len(set(crowd.ask(range(PROCESSES), "/pid.php?ms=300"))) == PROCESSES
+        assert httpd.log.path.read_text().count("connection kept") == PROCESSES
+        wait_until(lambda: count_served(fpm) == 0, "the idle connections to be closed")
 
 
 # --- connections are reused -------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ static bool hears_signal(const child_t *child)
         return false;
     }
     udr_signals_clear(child->signals);
-    assert_true(udr_yield_run(child->yield, true));
+    assert_true(udr_yield_run(child->yield, true, 0));
     return true;
 }
 

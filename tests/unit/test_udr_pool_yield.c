@@ -113,14 +113,14 @@ static void gives_up_what_has_been_idle_longest(void **state)
     }
     for (int i = 0; i < 3; i++) {
         apr_uint32_t number = call();
-        assert_true(udr_yield_run(yield, true));
+        assert_true(udr_yield_run(yield, true, 0));
         assert_true(is_answered(number));
         assert_true(is_over(i));
         assert_false(is_over(i + 1));
         assert_counts(3 - i, 0, 0);
         assert_int_equal(held(), 3 - i);
     }
-    assert_true(udr_yield_run(yield, true));
+    assert_true(udr_yield_run(yield, true, 0));
     assert_counts(1, 0, 0);
 }
 
@@ -133,12 +133,12 @@ static void gives_up_as_many_as_are_called_for(void **state)
     (void)call();
     (void)call();
     apr_uint32_t last = call();
-    assert_true(udr_yield_run(yield, true));
+    assert_true(udr_yield_run(yield, true, 0));
     assert_true(is_answered(last));
     assert_counts(1, 0, 0);
     (void)call();
     last = call();
-    assert_true(udr_yield_run(yield, true));
+    assert_true(udr_yield_run(yield, true, 0));
     assert_counts(0, 0, 0);
     assert_false(is_answered(last)); /* there was none left */
 }
@@ -149,9 +149,30 @@ static void min_keeps_none_back(void **state)
     member->settings.min = 5;
     (void)add_idle(0);
     apr_uint32_t number = call();
-    assert_true(udr_yield_run(yield, true));
+    assert_true(udr_yield_run(yield, true, 0));
     assert_true(is_answered(number));
     assert_counts(0, 0, 0);
+}
+
+/* Where the child waits for clients, and does not tidy. */
+static void gives_up_what_is_older_than_ttl(void **state)
+{
+    (void)state;
+    member->settings.ttl = apr_time_from_sec(5);
+    for (int i = 0; i < 3; i++) {
+        add_idle(i)->idle_since = apr_time_from_sec(100 + i);
+    }
+    assert_true(udr_yield_run(yield, false, apr_time_from_sec(105) - 1));
+    assert_counts(3, 0, 0);
+    assert_true(udr_yield_run(yield, false, apr_time_from_sec(105)));
+    assert_counts(2, 0, 0);
+    assert_true(is_over(0));
+    assert_int_equal(held(), 2);
+    member->settings.min = 1;
+    assert_true(udr_yield_run(yield, false, apr_time_from_sec(200)));
+    assert_counts(1, 0, 0);
+    assert_true(udr_yield_run(yield, true, 0)); /* elsewhere tidying does it */
+    assert_counts(1, 0, 0);
 }
 
 static void keeps_those_in_use(void **state)
@@ -159,7 +180,7 @@ static void keeps_those_in_use(void **state)
     (void)state;
     udr_connection_t *busy = take_and_connect();
     apr_uint32_t number = call();
-    assert_true(udr_yield_run(yield, true));
+    assert_true(udr_yield_run(yield, true, 0));
     assert_false(is_answered(number));
     assert_false(is_over(0));
     udr_yield_withdraw(yield, member->slot, number);
@@ -200,7 +221,7 @@ static void closes_what_it_has_given_up_when_it_is_tidied(void **state)
     int descriptors = count_descriptors();
     (void)call();
     (void)call();
-    assert_true(udr_yield_run(yield, true));
+    assert_true(udr_yield_run(yield, true, 0));
     assert_null(take_idle(1));
     gives_turn();
     assert_int_equal(count_descriptors(), descriptors);
@@ -214,7 +235,7 @@ static void leaves_nothing_given_up_behind(void **state)
     (void)state;
     (void)add_idle(0);
     (void)call();
-    assert_true(udr_yield_run(yield, true));
+    assert_true(udr_yield_run(yield, true, 0));
 }
 
 /* Prefork's second thread must not wait for the main thread, which may never go on. Whoever wakes a waiter has the
@@ -224,7 +245,7 @@ static bool was_through = true;
 static void run_within(udr_waiter_t *waiter)
 {
     (void)waiter;
-    was_through = udr_yield_run(yield, false);
+    was_through = udr_yield_run(yield, false, 0);
 }
 
 static void never_waits_when_it_may_not(void **state)
@@ -240,7 +261,7 @@ static void never_waits_when_it_may_not(void **state)
     gives_turn();
     assert_false(was_through);
     assert_false(is_answered(number));
-    assert_true(udr_yield_run(yield, false));
+    assert_true(udr_yield_run(yield, false, 0));
     assert_true(is_answered(number));
     assert_true(takes(&someone));
     gives_turn();
@@ -254,6 +275,7 @@ int main(void)
         TEST(gives_up_what_has_been_idle_longest),
         TEST(gives_up_as_many_as_are_called_for),
         TEST(min_keeps_none_back),
+        TEST(gives_up_what_is_older_than_ttl),
         TEST(keeps_those_in_use),
         TEST(closes_what_is_given_back_while_somebody_calls),
         TEST(closes_what_it_has_given_up_when_it_is_tidied),

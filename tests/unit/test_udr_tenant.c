@@ -277,10 +277,10 @@ static void gives_up_connections_for_those_who_wait(void **state)
     merge("c.sock d.sock e.sock"); /* in its berth, too */
     (void)sync_all();
     assert_int_equal(udr_tenants_tidy(tenants), 0);
-    assert_true(udr_yield_run(yield, true));
+    assert_true(udr_yield_run(yield, true, 0));
     udr_yield_withdraw(yield, glob->berths[0], call);
     apr_pool_destroy(child);
-    assert_true(udr_yield_run(yield, true));
+    assert_true(udr_yield_run(yield, true, 0));
     end_child(&own);
 }
 

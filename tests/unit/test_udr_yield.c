@@ -22,13 +22,15 @@ typedef struct household_t {
     udr_yield_t *yield;
     int idle;
     int asked;
+    apr_time_t asked_at; /* 0: not for what has been idle for too long */
     bool is_locked;
 } household_t;
 
-static bool give_up(udr_giver_t *giver, bool may_wait)
+static bool give_up(udr_giver_t *giver, bool may_wait, apr_time_t now)
 {
     household_t *household = (household_t *)(void *)giver;
     household->asked++;
+    household->asked_at = now;
     if (household->is_locked && !may_wait) {
         return false;
     }
@@ -69,7 +71,7 @@ static bool hears_signal(household_t *household)
         return false;
     }
     (void)udr_queue_wake(household->child.queue);
-    assert_true(udr_yield_run(household->yield, true));
+    assert_true(udr_yield_run(household->yield, true, 0));
     return true;
 }
 
@@ -91,7 +93,7 @@ static void is_answered_by_who_holds_a_connection(void **state)
     assert_true(hears_signal(&idler));
     assert_true(is_answered(&hungry, call));
     assert_int_equal(idler.idle, 1);
-    assert_true(udr_yield_run(idler.yield, true));
+    assert_true(udr_yield_run(idler.yield, true, 0));
     assert_int_equal(idler.idle, 1);
     assert_int_equal(idler.asked, 1);
     move_out(&hungry);
@@ -238,7 +240,7 @@ static void is_for_that_member_alone(void **state)
     apr_uint32_t call = udr_yield_call(one.yield, other);
     udr_yield_press(one.yield, other, 0);
     assert_false(is_signalled(&one));
-    assert_true(udr_yield_run(one.yield, true));
+    assert_true(udr_yield_run(one.yield, true, 0));
     assert_int_equal(one.asked, 0);
     udr_yield_withdraw(one.yield, other, call);
     move_out(&one);
@@ -251,11 +253,26 @@ static void comes_again_when_it_may_not_wait(void **state)
     move_in(&one, 1);
     (void)udr_yield_call(one.yield, member);
     one.is_locked = true;
-    assert_false(udr_yield_run(one.yield, false));
+    assert_false(udr_yield_run(one.yield, false, 0));
     assert_int_equal(one.idle, 1);
     one.is_locked = false;
-    assert_true(udr_yield_run(one.yield, false));
+    assert_true(udr_yield_run(one.yield, false, 0));
     assert_int_equal(one.idle, 0);
+    move_out(&one);
+}
+
+/* Whether anybody calls or not. */
+static void tells_the_time_where_nobody_tidies(void **state)
+{
+    household_t one;
+    (void)state;
+    move_in(&one, 1);
+    assert_true(udr_yield_run(one.yield, false, 0));
+    assert_int_equal(one.asked, 0);
+    assert_true(udr_yield_run(one.yield, false, 77));
+    assert_int_equal(one.asked, 1);
+    assert_int_equal(one.asked_at, 77);
+    assert_int_equal(one.idle, 1);
     move_out(&one);
 }
 
@@ -266,7 +283,7 @@ static void gives_up_nothing_when_the_child_ends(void **state)
     move_in(&one, 1);
     apr_uint32_t call = udr_yield_call(one.yield, member);
     udr_yield_stop(one.yield);
-    assert_true(udr_yield_run(one.yield, false));
+    assert_true(udr_yield_run(one.yield, false, 0));
     assert_int_equal(one.asked, 0);
     udr_yield_count(&one.giver, -1);
     assert_int_equal(atomic_load(&udr_shared_cell(shared, one.child.row, member)->held), 1);
@@ -302,9 +319,9 @@ static void answers_the_calls_of_the_dead_and_no_more(void **state)
     (void)state;
     move_in(&one, 5);
     assert_int_equal(await_child(fork_child(call_and_die, NULL)), 0);
-    assert_true(udr_yield_run(one.yield, true));
+    assert_true(udr_yield_run(one.yield, true, 0));
     assert_int_equal(one.idle, 3);
-    assert_true(udr_yield_run(one.yield, true));
+    assert_true(udr_yield_run(one.yield, true, 0));
     assert_int_equal(one.idle, 3);
     assert_int_equal(udr_row_reap(shared), 1);
     for (apr_uint32_t row = 0; row < udr_shared_rows(shared); row++) {
@@ -383,6 +400,7 @@ int main(void)
         TEST(goes_on_when_the_counters_wrap),
         TEST(is_for_that_member_alone),
         TEST(comes_again_when_it_may_not_wait),
+        TEST(tells_the_time_where_nobody_tidies),
         TEST(gives_up_nothing_when_the_child_ends),
         TEST(answers_the_calls_of_the_dead_and_no_more),
         TEST(answers_each_call_once),
