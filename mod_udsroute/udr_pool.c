@@ -11,6 +11,10 @@
 /* For so long nobody looks again which file is at the member's address. */
 #define FILE_IS_NEWS apr_time_from_msec(1)
 
+/* A server that says nothing of closing and closes nevertheless (uWSGI's http-socket) does so right behind its first
+ * answer: a connection that is still there after this time is kept. */
+#define KEPT_AFTER apr_time_from_msec(10)
+
 typedef struct lane_t {
     udr_connection_t *idle; /* newest first: the cache is warm, and the old ones can time out */
     int count;
@@ -29,6 +33,7 @@ struct udr_pool_t {
         udr_socket_file_t file; /* at the member's address */
         bool file_is_there;
         apr_time_t file_seen_at;
+        bool is_keeper;             /* the member has lately been seen to keep a connection behind an answer */
         udr_connection_t *given_up; /* shut down, and to be closed: see give_up() */
     } locked;                       /* needs the mutex */
     udr_giver_t giver;              /* its yield is NULL where nothing is given up */
@@ -188,23 +193,66 @@ static int choose_lane(const udr_pool_t *pool, int lane)
     return lane;
 }
 
-/* The newest idle connection, whatever its state; none but this thread or its loop knows it afterwards. */
-static udr_connection_t *pop(udr_pool_t *pool, int lane)
+/* It may be closed at this moment: it has answered once, and just now. */
+static bool is_new(const udr_connection_t *connection, apr_time_t now)
 {
+    return connection->requests < 2 && now - connection->idle_since < KEPT_AFTER;
+}
+
+/* With the mutex: the newest one of the lane that may be used; NULL: none. What can't be sent again does not go on one
+ * that a member may be about to close which has not been seen to keep any. */
+static udr_connection_t **find_usable(udr_pool_t *pool, lane_t *lane, bool is_replayable, apr_time_t now)
+{
+    udr_connection_t **link = &lane->idle;
+    while (*link && !is_replayable && !pool->locked.is_keeper && is_new(*link, now)) {
+        link = &(*link)->next;
+    }
+    return *link ? link : NULL;
+}
+
+/* With the mutex: takes it out of the lane. */
+static udr_connection_t *unlink_idle(udr_pool_t *pool, int lane, udr_connection_t **link)
+{
+    udr_connection_t *connection = *link;
+    *link = connection->next;
+    count_idle(pool, lane, -1);
+    connection->next = NULL;
+    return connection;
+}
+
+/* The newest idle connection, whatever its state; none but this thread or its loop knows it afterwards. *is_usable:
+ * false: it has only to make room for another one, under `max`. */
+static udr_connection_t *pop(udr_pool_t *pool, int lane, bool is_replayable, apr_time_t now, bool *is_usable)
+{
+    udr_connection_t *connection = NULL;
     lock(pool);
     int chosen = choose_lane(pool, lane);
     lane_t *from = &pool->locked.lane[chosen];
-    udr_connection_t *connection = from->idle;
-    if (connection) {
-        from->idle = connection->next;
-        count_idle(pool, chosen, -1);
-        connection->next = NULL;
+    udr_connection_t **link = find_usable(pool, from, is_replayable, now);
+    *is_usable = link != NULL;
+    if (!link && from->idle && pool->member->settings.max) {
+        link = &from->idle;
+    }
+    if (link) {
+        connection = unlink_idle(pool, chosen, link);
     }
     unlock(pool);
     if (connection && chosen != lane) {
         udr_connection_take_away(connection);
     }
     return connection;
+}
+
+/* What a connection says that was idle and is to be used: is it stale, was it kept? */
+static bool turns_out_stale(udr_pool_t *pool, const udr_connection_t *connection, apr_time_t now)
+{
+    bool is_stale = udr_connection_is_stale(connection);
+    if (is_stale == is_new(connection, now)) {
+        lock(pool);
+        pool->locked.is_keeper = !is_stale;
+        unlock(pool);
+    }
+    return is_stale;
 }
 
 /* Which file is at the member's address: as of the last millisecond, which spares a system call for each request. */
@@ -223,7 +271,8 @@ static bool current_file(udr_pool_t *pool, udr_socket_file_t *file, apr_time_t n
 
 udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane, bool is_replayable, apr_time_t now)
 {
-    udr_connection_t *connection = pop(pool, lane);
+    bool is_usable;
+    udr_connection_t *connection = pop(pool, lane, is_replayable, now, &is_usable);
     udr_socket_file_t file;
     if (!connection) {
         return NULL;
@@ -231,10 +280,10 @@ udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane, bool is_replayable, 
     /* When the file has been replaced or removed, every idle connection goes, one after the other. */
     bool file_is_there = current_file(pool, &file, now);
     while (connection &&
-           (!file_is_there || !is_current(connection, &file) ||
-            (!(is_replayable && udr_connection_is_quiet(connection)) && udr_connection_is_stale(connection)))) {
+           (!is_usable || !file_is_there || !is_current(connection, &file) ||
+            (!(is_replayable && udr_connection_is_quiet(connection)) && turns_out_stale(pool, connection, now)))) {
         udr_connection_close(connection);
-        connection = pop(pool, lane);
+        connection = is_usable ? pop(pool, lane, is_replayable, now, &is_usable) : NULL;
     }
     return connection;
 }
@@ -257,6 +306,7 @@ void udr_pool_give(udr_pool_t *pool, udr_connection_t *connection, int lane)
     lock(pool);
     if (connection && !is_called_for(pool, lane)) {
         connection->idle_since = now;
+        pool->locked.is_keeper |= connection->requests > 1;
         if (connection->watch) {
             connection->watch->baton = NULL;
             udr_connection_rest(connection);

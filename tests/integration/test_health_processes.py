@@ -181,13 +181,14 @@ def test_an_end_in_the_middle_of_checks(sandbox, runner):
 def test_many_restarts(sandbox, runner, signal_number):
     """Children end while they check, at any moment: none crashes."""
     httpd, patients = start(sandbox, runner, "hcmethod=GET hcuri=/healthz hcinterval=100ms")
-    httpd.log.allow("AH0|UDR0034")
+    # A busy machine does not always answer a check within a tenth of a second.
+    httpd.log.allow(r"AH0|UDR0034|UDR0040: .*no answer to a check")
     for _ in range(8):
         before = httpd.log.path.read_text().count("resuming normal operations")
         httpd.signal(signal_number)
         wait_until(lambda: httpd.log.path.read_text().count("resuming normal operations") > before, "a restart", 30)
         wait_for_checks(httpd, "a", 1)
-    assert members(httpd)["a"]["state"] == "up"
+    wait_for_state(httpd, "a", "up")
 
 
 def test_no_connection_but_to_members_sockets(sandbox):

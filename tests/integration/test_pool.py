@@ -50,9 +50,37 @@ def test_connection_is_reused(sandbox, backend):
 def test_connection_is_reused_after_every_kind_of_request(sandbox, backend, method, body):
     httpd = sandbox.httpd(route(backend))
     with Client(httpd.port) as client:
+        for _ in range(2):
+            client.fetch("/x")  # the backend is seen to keep its connections
         for _ in range(3):
             assert client.fetch("/x", method, body=body).status == 200
         assert client.fetch("/x").text == "1"
+
+
+def closes_behind_its_answer(exchange):
+    """Without having said so, as uWSGI's http-socket."""
+    exchange.respond(body="answered")
+    exchange.close()
+
+
+def test_what_can_not_be_sent_again_goes_to_nobody_who_may_close(sandbox):
+    """It would be lost: the backend closes just when it comes."""
+    backend = sandbox.scripted("closer", closes_behind_its_answer)
+    httpd = sandbox.httpd(route(backend))
+    with Client(httpd.port) as client:
+        for _ in range(300):
+            assert client.fetch("/x", "POST", body=b"once").status == 200
+
+
+def test_posts_alone_show_that_connections_are_kept(sandbox, backend):
+    httpd = sandbox.httpd(route(backend))
+    with Client(httpd.port) as client:
+        deadline = time.monotonic() + 10
+        numbers = [client.fetch("/x", "POST", body=b"x").text for _ in range(2)]
+        while numbers[-1] not in numbers[:-1]:
+            assert time.monotonic() < deadline, "each has its own connection still"
+            numbers.append(client.fetch("/x", "POST", body=b"x").text)
+        assert len({client.fetch("/x", "POST", body=b"x").text for _ in range(20)}) < 20
 
 
 def test_connection_is_reused_across_clients(sandbox, backend):

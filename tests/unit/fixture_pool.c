@@ -130,6 +130,7 @@ udr_connection_t *take_and_connect(void)
 {
     take_turn();
     udr_connection_t *connection = place_connect(&place);
+    connection->requests = 2; /* the member keeps its connections, and has shown it */
     ends[end_count++] = place_accept(&place);
     return connection;
 }

@@ -220,7 +220,7 @@ static void takes_the_connection_that_comes_with_a_turn(void **state)
     int fd = scene_keep_connection(scene);
     scene->member->settings.max = 1;
     assert_int_equal(udr_pool_take(scene->member->pool, &holder), APR_SUCCESS);
-    udr_connection_t *connection = udr_pool_idle(scene->member->pool, 0, false, scene->now);
+    udr_connection_t *connection = udr_pool_idle(scene->member->pool, 0, true, scene->now);
     assert_non_null(connection);
     assert_true(scene_start(scene));
     assert_state(scene, UDR_EXCHANGE_TURN);

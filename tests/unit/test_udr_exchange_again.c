@@ -263,7 +263,7 @@ static void tries_again_on_no_pooled_connection(void **state)
     fds[0] = scene_keep_connection(scene);
     udr_waiter_t holder = {.wake = NULL};
     assert_int_equal(udr_pool_take(scene->member->pool, &holder), APR_SUCCESS);
-    udr_connection_t *first = udr_pool_idle(scene->member->pool, 0, false, scene->now);
+    udr_connection_t *first = udr_pool_idle(scene->member->pool, 0, true, scene->now);
     scene->request.target = "/second";
     fds[1] = scene_start_and_read(scene);
     member_says(fds[1], OK_EMPTY);

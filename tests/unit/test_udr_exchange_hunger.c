@@ -159,7 +159,7 @@ static void gets_that_of_the_own_child(void **state)
     int process = member_accepts(scene);
     is_served(scene, process);
     /* Meanwhile another request of this child had found it in use, and made one of its own. */
-    udr_connection_t *idle = udr_pool_idle(own.pool, 0, false, scene->now);
+    udr_connection_t *idle = udr_pool_idle(own.pool, 0, true, scene->now);
     assert_non_null(idle);
     assert_true(scene_start(scene));
     udr_waiter_t waiter = {.wake = NULL};

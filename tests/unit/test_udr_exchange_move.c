@@ -202,7 +202,7 @@ static void begins_in_the_lane_it_was_moved_to(void **state)
     int in_loop = keep_another(scene, LOOP);
     udr_waiter_t holder = {.wake = NULL};
     assert_int_equal(udr_pool_take(scene->member->pool, &holder), APR_SUCCESS);
-    udr_connection_t *aside = udr_pool_idle(scene->member->pool, LOOP, false, scene->now);
+    udr_connection_t *aside = udr_pool_idle(scene->member->pool, LOOP, true, scene->now);
     int worker = keep_another(scene, WORKER);
     udr_pool_give(scene->member->pool, aside, LOOP);
     assert_counts(scene, 2, 0);

@@ -524,7 +524,7 @@ static void use_turn(bool keep)
         connection = NULL;
     }
     if (connection) {
-        connection->requests++; /* not atomic: the thread sanitizer sees it if two have the same one */
+        connection->requests += 2; /* not atomic: the thread sanitizer sees it if two have the same one */
     }
     if (connection && !keep) {
         udr_connection_close(connection);
