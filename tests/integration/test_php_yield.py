@@ -20,10 +20,11 @@ HUNGRY = "idle ones are to be given up"
 # How long it took to make a connection; 0: another request's was used again.
 ACCESS_LOG = "%U %{UDSROUTE_CONNECT_US}e"
 
-SERVERS = {"prefork": {"mpm": "prefork", "children": 1, "threads": 12}}
+# More threads than there are clients: event closes those that are idle when all threads of a child are at work.
+SERVERS = {"prefork": {"mpm": "prefork", "children": 1, "threads": 16}}
 if udr_environment.threaded_mpm() == "event":
-    SERVERS["event"] = {"mpm": "event", "children": 4, "threads": 8, "loops": "Off"}
-    SERVERS["loops"] = {"mpm": "event", "children": 4, "threads": 8, "loops": "2"}
+    SERVERS["event"] = {"mpm": "event", "children": 4, "threads": 16, "loops": "Off"}
+    SERVERS["loops"] = {"mpm": "event", "children": 4, "threads": 16, "loops": "2"}
 
 
 @pytest.fixture(params=SERVERS)
