@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bodies of requests, as PHP gets them: streamed, in chunks, as forms with files; limits and expectations."""
-import glob
 import hashlib
 import json
 import os
-import tempfile
+import pathlib
 
 import pytest
 
 from test_peers import Memory
 from udr_client import Client, chunk, curl, fetch
 from udr_php import RUNNERS, start_site
+from udr_processes import wait_until
 
 MIB = 1 << 20
 LIMITED = """
@@ -24,8 +24,13 @@ Alias "/limited" "@SITE@"
 @pytest.fixture(scope="module", params=RUNNERS)
 def httpd(module_sandbox, request):
     """One for each kind of runner."""
+    spool = module_sandbox.root / f"spool-{request.param}"
+    spool.mkdir()
+    spool.chmod(0o1777)
     options = {"modules": ("alias",), "quarantine_mb": 1, "children": 4, "threads": 8}
-    return start_site(module_sandbox, request.param, config=LIMITED, **options)
+    httpd = start_site(module_sandbox, request.param, config=LIMITED, environment={"TMPDIR": str(spool)}, **options)
+    httpd.spool = spool
+    return httpd
 
 
 def sent(httpd, pieces, length=None, target="/upload.php"):
@@ -80,15 +85,32 @@ def test_chunked_body_gets_a_length(httpd, sizes):
     assert (seen["told"], seen["coding"]) == (str(sum(sizes)), None)
 
 
+def spool_files(httpd):
+    """Those that httpd's children have open; they have no name any more."""
+    found = []
+    for pid in httpd.children():
+        for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                found += [link] * os.readlink(link).startswith(f"{httpd.spool}/udsroute-body")
+            except FileNotFoundError:
+                pass  # closed just now
+    return found
+
+
 def test_large_chunked_body_goes_by_a_file(httpd):
     """Neither kept in memory, nor left behind."""
-    before = set(glob.glob(f"{tempfile.gettempdir()}/udsroute-body-*"))
     sent(httpd, blocks(2))
     memory = Memory(httpd)
-    seen, expected = sent(httpd, blocks(20))
+
+    def watched():
+        yield from blocks(20)
+        wait_until(lambda: spool_files(httpd), "the file to be open")
+        assert memory.growth < 4 * MIB
+
+    seen, expected = sent(httpd, watched())
     assert (seen["length"], seen["sha256"], seen["told"]) == (20 * MIB, expected, str(20 * MIB))
-    assert memory.growth < 4 * MIB
-    assert set(glob.glob(f"{tempfile.gettempdir()}/udsroute-body-*")) == before
+    wait_until(lambda: not spool_files(httpd), "the file to be closed")
+    assert not list(httpd.spool.iterdir())
 
 
 def test_limitrequestbody(httpd):
