@@ -56,6 +56,18 @@ def blocks(count):
         yield number.to_bytes(8, "big") + block[8:]
 
 
+def spool_files(httpd):
+    """Those that httpd's children have open; they have no name any more."""
+    found = []
+    for pid in httpd.children():
+        for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                found += [link] * os.readlink(link).startswith(f"{httpd.spool}/udsroute-body")
+            except FileNotFoundError:
+                pass  # closed just now
+    return found
+
+
 def test_upload_of_a_hundred_mebibytes_is_streamed(httpd):
     sent(httpd, blocks(8), 8 * MIB)  # what is allocated once is allocated now
     memory = Memory(httpd)
@@ -64,6 +76,7 @@ def test_upload_of_a_hundred_mebibytes_is_streamed(httpd):
         for number, piece in enumerate(blocks(100)):
             memory.look(number * MIB)
             yield piece
+        assert not spool_files(httpd)
 
     seen, expected = sent(httpd, watched(), 100 * MIB)
     assert (seen["length"], seen["sha256"], seen["told"]) == (100 * MIB, expected, str(100 * MIB))
@@ -83,18 +96,6 @@ def test_chunked_body_gets_a_length(httpd, sizes):
     seen, expected = sent(httpd, pieces)
     assert (seen["length"], seen["sha256"]) == (sum(sizes), expected)
     assert (seen["told"], seen["coding"]) == (str(sum(sizes)), None)
-
-
-def spool_files(httpd):
-    """Those that httpd's children have open; they have no name any more."""
-    found = []
-    for pid in httpd.children():
-        for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                found += [link] * os.readlink(link).startswith(f"{httpd.spool}/udsroute-body")
-            except FileNotFoundError:
-                pass  # closed just now
-    return found
 
 
 def test_large_chunked_body_goes_by_a_file(httpd):
