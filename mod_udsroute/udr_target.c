@@ -21,6 +21,9 @@ static const udr_scheme_t schemes[] = {
 
 #define BALANCER_PREFIX "balancer://"
 
+/* Behind an example with http://. */
+#define SCHEMES_BESIDES ", or fcgi:// (PHP-FPM), uwsgi:// or scgi:// where that is spoken"
+
 /* The target being read, cut into pieces. */
 typedef struct parser_t {
     const char *text; /* the whole, for sentences */
@@ -54,7 +57,9 @@ static const char *check_bytes(const parser_t *parser)
 {
     for (const char *byte = parser->url; *byte; byte++) {
         if (*byte == ' ' || apr_iscntrl(*byte)) {
-            return apr_psprintf(parser->p, "%s contains a space or a control character%s: write a space as %%20",
+            return apr_psprintf(parser->p,
+                                "%s contains a space or a control character%s: write a space as %%20; parameters "
+                                "stand behind the target, outside of its quotes",
                                 quote(parser), parser->target->balancer ? "" : " behind the bar");
         }
         if (*byte == '?' || *byte == '#') {
@@ -67,6 +72,29 @@ static const char *check_bytes(const parser_t *parser)
     return NULL;
 }
 
+static const udr_scheme_t *find_scheme(const char *name, apr_size_t len)
+{
+    for (apr_size_t i = 0; i < SCHEME_COUNT; i++) {
+        if (strlen(schemes[i].name) == len && strncasecmp(name, schemes[i].name, len) == 0) {
+            return &schemes[i];
+        }
+    }
+    return NULL;
+}
+
+/* "fcgi", "http:/localhost" and "fcgi//localhost" are most likely short of a sign, "localhost:80" is not. */
+static const char *without_scheme(const parser_t *parser)
+{
+    apr_size_t len = strcspn(parser->url, ":/");
+    const udr_scheme_t *half = find_scheme(parser->url, len);
+    const char *host = half ? parser->url + len : parser->url;
+
+    host += strspn(host, ":/");
+    return apr_psprintf(parser->p, "%s has no scheme behind the bar: write '%s|%s://%s'%s", quote(parser),
+                        socket_part(parser), half ? half->name : "http", *host ? host : "localhost/",
+                        half ? "" : SCHEMES_BESIDES);
+}
+
 /* Reads "scheme://". Returns what is behind it in *rest. */
 static const char *read_scheme(parser_t *parser, const char **rest)
 {
@@ -74,22 +102,18 @@ static const char *read_scheme(parser_t *parser, const char **rest)
     const char *name = apr_pstrmemdup(parser->p, parser->url, len);
 
     if (!len || strncmp(parser->url + len, "://", 3)) {
-        /* "http:/localhost" and "http:localhost" are most likely short of slashes, "localhost:80" is not. */
-        const char *host = !strncasecmp(parser->url, "http:", 5) ? parser->url + 5 : parser->url;
+        return without_scheme(parser);
+    }
+    parser->target->scheme = find_scheme(name, len);
+    if (!parser->target->scheme) {
+        bool is_tls = strcasecmp(name, "https") == 0 || strcasecmp(name, "wss") == 0;
 
-        host += strspn(host, "/");
-        return apr_psprintf(parser->p, "%s has no scheme behind the bar: write '%s|http://%s'", quote(parser),
-                            socket_part(parser), *host ? host : "localhost/");
+        return apr_psprintf(parser->p, "%s has the unknown scheme %s: write one of: %s%s", quote(parser),
+                            udr_value_quote(name, parser->p), list_schemes(parser->p),
+                            is_tls ? " (there is no TLS on a Unix socket)" : "");
     }
-    for (apr_size_t i = 0; i < SCHEME_COUNT; i++) {
-        if (!strcasecmp(name, schemes[i].name)) {
-            parser->target->scheme = &schemes[i];
-            *rest = parser->url + len + 3;
-            return NULL;
-        }
-    }
-    return apr_psprintf(parser->p, "%s has the unknown scheme %s: write one of: %s", quote(parser),
-                        udr_value_quote(name, parser->p), list_schemes(parser->p));
+    *rest = parser->url + len + 3;
+    return NULL;
 }
 
 /* RFC 3986, 3.2.2: a reg-name, without percent-encoding and without the '$' of sub-delims (see read_authority). */
@@ -202,8 +226,9 @@ static const char *parse(const udr_target_t **target, const char *text, const ch
         return error;
     }
     if (!bar || !bar[1]) {
-        return apr_psprintf(p, "%s does not say what is spoken over the socket: write '%s|http://localhost/'",
-                            udr_value_quote(text, p), socket_part(&parser));
+        return apr_psprintf(
+            p, "%s does not say what is spoken over the socket: write '%s|http://localhost/'" SCHEMES_BESIDES,
+            udr_value_quote(text, p), socket_part(&parser));
     }
     parser.url = bar + 1;
     if ((error = check_bytes(&parser)) || (error = read_scheme(&parser, &authority))) {

@@ -168,7 +168,8 @@ static void refuses_targets_without_a_bar_with_a_full_example(void **state)
 {
     (void)state;
     assert_refused("unix:/run/x.sock", "'unix:/run/x.sock' does not say what is spoken over the socket: write "
-                                       "'unix:/run/x.sock|http://localhost/'");
+                                       "'unix:/run/x.sock|http://localhost/', or fcgi:// (PHP-FPM), uwsgi:// or "
+                                       "scgi:// where that is spoken");
     assert_refused("unix:/run/x.sock|", "'unix:/run/x.sock|' does not say what is spoken over the socket: write "
                                         "'unix:/run/x.sock|http://localhost/'");
     assert_refused("/run/x.sock", "write 'unix:/run/x.sock'");
@@ -195,19 +196,27 @@ static void refuses_a_missing_or_unknown_scheme(void **state)
         const char *part;
     } rows[] = {
         {"localhost/",
-         "'unix:/x.sock|localhost/' has no scheme behind the bar: write 'unix:/x.sock|http://localhost/'"},
+         "'unix:/x.sock|localhost/' has no scheme behind the bar: write 'unix:/x.sock|http://localhost/', or fcgi://"},
         {"localhost:8000/", "write 'unix:/x.sock|http://localhost:8000/'"},
         {"//localhost/", "write 'unix:/x.sock|http://localhost/'"},
         {"/", "write 'unix:/x.sock|http://localhost/'"},
         {"http:/localhost/a", "write 'unix:/x.sock|http://localhost/a'"},
         {"http:localhost", "write 'unix:/x.sock|http://localhost'"},
         {"http:", "write 'unix:/x.sock|http://localhost/'"},
-        {"http", "has no scheme"},
+        {"http", "write 'unix:/x.sock|http://localhost/'"},
+        {"fcgi", "write 'unix:/x.sock|fcgi://localhost/'"},
+        {"fcgi:localhost", "write 'unix:/x.sock|fcgi://localhost'"},
+        {"FCGI:/localhost/srv", "write 'unix:/x.sock|fcgi://localhost/srv'"},
+        {"uwsgi//localhost", "write 'unix:/x.sock|uwsgi://localhost'"},
+        {"scgi/", "write 'unix:/x.sock|scgi://localhost/'"},
+        {"fcgi.example.org/", "write 'unix:/x.sock|http://fcgi.example.org/'"},
         {"://localhost/", "has no scheme"},
         {"localhost/a://b", "write 'unix:/x.sock|http://localhost/a://b'"},
         {"ftp://localhost/",
          "'unix:/x.sock|ftp://localhost/' has the unknown scheme 'ftp': write one of: http, ws, fcgi, scgi, uwsgi"},
-        {"https://localhost/", "has the unknown scheme 'https'"},
+        {"https://localhost/", "has the unknown scheme 'https': write one of: http, ws, fcgi, scgi, uwsgi (there is no "
+                               "TLS on a Unix socket)"},
+        {"wss://localhost/", "(there is no TLS on a Unix socket)"},
         {"htt://localhost/", "has the unknown scheme 'htt'"},
     };
 
@@ -264,6 +273,7 @@ static void refuses_query_fragment_spaces_and_control_characters(void **state)
     assert_refused("unix:/x.sock|http://h?q", "contains a '?'");
     assert_refused("unix:/x.sock|http://h/p#f", "contains a '#'");
     assert_refused("unix:/x.sock|http://h/a b", "contains a space or a control character");
+    assert_refused("unix:/x.sock|http://h/ timeout=30", "parameters stand behind the target, outside of its quotes");
     assert_refused("unix:/x.sock|http://h/a\tb", "'unix:/x.sock|http://h/a\\x09b' contains a space or a control");
     assert_refused("unix:/x.sock|http://h/\x7f", "contains a space or a control character");
 }
