@@ -24,6 +24,7 @@ APLOG_USE_MODULE(udsroute);
 
 /* SetHandler "udsroute:unix:…|http://…" begins so. */
 #define UDR_HANDLER_PREFIX "udsroute:"
+#define UDR_STATUS_HANDLER "udsroute-status"
 
 /* What a path maps to. Made when the configuration is read; where it leads is found once all of that has been read. */
 typedef struct udr_route_t {

@@ -49,8 +49,19 @@ static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
         return "SetHandler: \"udsroute:\" is for the server's configuration, not for .htaccess: who writes that file "
                "must not choose a socket";
     }
-    if (!strchr(line->value, '|')) {
+    const char *target = line->value + PREFIX_LEN;
+    if (udr_target_is_balancer(target)) {
+        return apr_psprintf(cmd->pool, "SetHandler: '%s' is a balancer, where a socket is due: write a UDSRoute to it",
+                            target);
+    }
+    if (strncasecmp(target, "unix:", 5) == 0 && !strchr(target, '|')) {
         return without_scheme(line->value, cmd->pool);
+    }
+    if (strchr(target + strcspn(target, "|"), ' ')) {
+        return apr_psprintf(cmd->pool,
+                            "SetHandler: '%s' has a space: it takes a target without parameters; those are for a "
+                            "UDSRoute",
+                            line->value);
     }
     error = udr_target_parse(&line->target, line->value + PREFIX_LEN, udr_config_runtime_dir(cmd->pool), cmd->pool);
     if (error) {
@@ -69,12 +80,29 @@ static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
     return NULL;
 }
 
+/* httpd takes any name, and serves what nobody handles as files: scripts would be shown to whoever asks. */
+static const char *check_other(const char *value, apr_pool_t *p)
+{
+    const char *target = ap_strcasestr(value, "unix:");
+    bool is_meant = strncasecmp(value, "udsroute", 8) == 0 && strcasecmp(value, UDR_STATUS_HANDLER) != 0;
+    if (target && strncasecmp(value, "proxy:", 6) != 0) {
+        return apr_psprintf(p, "SetHandler: '%s' is nobody's, so files would be sent as they are: write '%s%s'", value,
+                            UDR_HANDLER_PREFIX, target);
+    }
+    return is_meant ? apr_psprintf(p,
+                                   "SetHandler: '%s' is nobody's, so files would be sent as they are: write "
+                                   "'%sunix:/run/app.sock|http://localhost/', or '%s'",
+                                   value, UDR_HANDLER_PREFIX, UDR_STATUS_HANDLER)
+                    : NULL;
+}
+
 const char *udr_sethandler_command(cmd_parms *cmd, void *dir, const char *value)
 {
     udr_handler_line_t *line = apr_pcalloc(cmd->pool, sizeof *line);
     line->value = value;
     ((udr_dir_config_t *)dir)->handler = line;
-    return strncasecmp(value, UDR_HANDLER_PREFIX, PREFIX_LEN) == 0 ? read_target(cmd, line) : NULL;
+    return strncasecmp(value, UDR_HANDLER_PREFIX, PREFIX_LEN) == 0 ? read_target(cmd, line)
+                                                                   : check_other(value, cmd->pool);
 }
 
 bool udr_sethandler_is_ours(const request_rec *r)
@@ -110,7 +138,8 @@ int udr_sethandler_match(request_rec *r, const udr_match_t **match)
     if (!line || !line->target || strcasecmp(line->value, r->handler) != 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       UDRNO(0014) "handler '%s' is refused: a socket comes from a SetHandler line of the server's "
-                                  "configuration only, never from AddHandler or a rewrite rule",
+                                  "configuration only, never from AddHandler or a rewrite rule: write SetHandler, in a "
+                                  "<FilesMatch> for files of a kind",
                       r->handler);
         return HTTP_INTERNAL_SERVER_ERROR;
     }

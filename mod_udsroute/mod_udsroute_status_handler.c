@@ -13,8 +13,6 @@
 
 #include <string.h>
 
-#define HANDLER "udsroute-status"
-
 typedef struct format_t {
     const char *name;                                      /* ?format=... */
     const char *accepts[2];                                /* the types that Accept may name */
@@ -91,7 +89,7 @@ static void guard_response(request_rec *r)
 
 int udr_status_handler(request_rec *r)
 {
-    if (!r->handler || strcmp(r->handler, HANDLER) != 0) {
+    if (!r->handler || strcmp(r->handler, UDR_STATUS_HANDLER) != 0) {
         return DECLINED;
     }
     udr_view_t view;

@@ -345,6 +345,14 @@ def test_error_in_an_included_file_names_that_file(sandbox):
         ("udsroute:unix:" + "/run/".ljust(108, "x") + "|http://localhost", "/run/x", r"\b107\b"),
         ("udsroute:/run/a.sock|http://localhost", "/run/a.sock", "unix:"),
         ("udsroute:unix:/run/../a.sock|http://localhost", "/run/../a.sock", r"\.\."),
+        ("udsroute:fcgi://localhost:9000", "fcgi://localhost:9000", r"write 'unix:/run/app.sock\|fcgi://"),
+        ("udsroute:balancer://php", "balancer://php", "write a UDSRoute"),
+        ("udsroute:unix:/run/a.sock|fcgi://localhost timeout=30", "timeout=30", "without parameters"),
+        # Without the prefix httpd would send what lies there, scripts as they are.
+        ("unix:/run/a.sock|fcgi://localhost", "unix:/run/a.sock", r"write 'udsroute:unix:/run/a.sock\|fcgi://localhost'"),
+        ("udsrout:unix:/run/a.sock|fcgi://localhost", "udsrout:", r"write 'udsroute:unix:/run/a.sock\|fcgi://localhost'"),
+        ("udsroute unix:/run/a.sock|fcgi://localhost", "udsroute unix", r"write 'udsroute:unix:/run/a.sock\|fcgi://"),
+        ("udsroute", "'udsroute'", r"\|http://.*'udsroute-status'"),
     ],
 )
 @pytest.mark.parametrize("section", ["Location /x", "Directory /x", "FilesMatch \\.app$"])
@@ -368,8 +376,19 @@ def test_set_handler_in_a_virtual_host(sandbox):
     assert str(test.line_of(directive)) in test.output
 
 
-def test_good_set_handler(sandbox):
-    accepted(sandbox, '<Location /x>\nSetHandler "udsroute:unix:/run/a.sock|http://localhost"\n</Location>')
+@pytest.mark.parametrize(
+    "handler",
+    [
+        "udsroute:unix:/run/a.sock|http://localhost",
+        "udsroute:unix:/run/an app.sock|http://localhost",
+        "udsroute-status",
+        "proxy:unix:/run/a.sock|fcgi://localhost",
+        "server-status",
+        "None",
+    ],
+)
+def test_good_set_handler(sandbox, handler):
+    accepted(sandbox, f'<Location /x>\nSetHandler "{handler}"\n</Location>')
 
 
 # --- the other directives ---------------------------------------------------------------------------------------------
