@@ -23,6 +23,9 @@ typedef struct report_t {
 
 static const char *seconds(const report_t *report, apr_interval_time_t time)
 {
+    if (time < APR_USEC_PER_SEC) {
+        return apr_psprintf(report->r->pool, "%d ms", (int)apr_time_as_msec(time));
+    }
     return apr_psprintf(report->r->pool, "%.3g s", (double)time / (double)APR_USEC_PER_SEC);
 }
 
@@ -133,9 +136,11 @@ static const char *explain_busy(const report_t *report)
 
 static const char *explain_timeout(const report_t *report)
 {
-    return apr_psprintf(report->r->pool, "silent for %s (timeout) in step %s",
-                        seconds(report, report->member->settings.timeout),
-                        udr_exchange_state_name(report->failure->state));
+    return apr_psprintf(
+        report->r->pool, "silent for %s (timeout) in step %s: %s", seconds(report, report->member->settings.timeout),
+        udr_exchange_state_name(report->failure->state),
+        report->failure->suspicion ? report->failure->suspicion
+                                   : "raise timeout= if it may take so long, else see what it waits for");
 }
 
 static const char *explain_client_body(const report_t *report)

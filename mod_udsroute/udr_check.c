@@ -116,6 +116,9 @@ static void fail(udr_check_t *check, udr_cause_t cause, int detail)
 static void expired(udr_timer_t *timer)
 {
     udr_check_t *check = timer->baton;
+    if (check->state != CONNECT && !check->received) {
+        check->why = udr_runtime_suspect(check->connection->fd, check->member->target->scheme, check->pool);
+    }
     fail(check, check->state == CONNECT ? UDR_CAUSE_CHECK_BACKLOG : UDR_CAUSE_CHECK_TIMEOUT, 0);
 }
 

@@ -107,7 +107,8 @@ typedef struct udr_failure_t {
     apr_status_t error;         /* 0: none */
     const char *why;            /* NULL: nothing to add */
     const char *protocol;       /* what the answer looks like instead ("FastCGI"), or NULL */
-    const char *suspicion;      /* closed without an answer: what the runtime there speaks (udr_runtime.h), or NULL */
+    const char
+        *suspicion; /* closed or silent without an answer: what the runtime there speaks (udr_runtime.h), or NULL */
 } udr_failure_t;
 
 /* What an exchange waits for, all at once; whichever comes first. */

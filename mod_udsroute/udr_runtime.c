@@ -14,7 +14,7 @@
 /* TASK_COMM_LEN, less its NUL. */
 #define COMM_MAX 15
 
-/* They close a connection without a word when they are asked in another protocol. */
+/* They close a connection without a word, or wait for more, when they are asked in another protocol. */
 static const struct {
     const char *begin; /* of the process's name: "php-fpm8.2" */
     const udr_protocol_t *protocol;

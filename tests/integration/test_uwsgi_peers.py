@@ -420,6 +420,18 @@ def test_another_protocol_than_the_target_says(sandbox, impatient, said, spoken,
     httpd.log.expect(f"UDR0007.*{words}")
 
 
+def test_another_protocol_that_is_waited_for(sandbox):
+    """uWSGI waits for more of what it takes for a request: silence, for requests and checks."""
+    socket = start_uwsgi(sandbox, ("uwsgi",), "--socket-timeout", "60", name="patient", processes=2)[1]["uwsgi"]
+    httpd = sandbox.httpd(
+        f"UDSRoute / unix:{socket}|scgi://localhost/ timeout=300ms hcmethod=GET hcinterval=1h hctimeout=300ms"
+    )
+    hint = ".*write uwsgi://, or give it scgi-socket = for scgi://"
+    httpd.log.expect("UDR0040.*no answer to a check within hctimeout" + hint)
+    assert fetch(httpd.port, "/x").status == 504
+    httpd.log.expect("UDR0009: .*silent for 300 ms" + hint)
+
+
 @pytest.mark.parametrize("scheme", ["uwsgi", "scgi"])
 def test_server_of_http(sandbox, scheme):
     """It answers 400 to what it does not understand, in a head as uWSGI's own: that is all that can be seen of it."""
