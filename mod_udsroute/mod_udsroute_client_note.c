@@ -2,6 +2,8 @@
 /* What a member says to the error log (FastCGI's stderr), line by line. */
 #include "mod_udsroute/mod_udsroute_client_private.h"
 
+#include <apr_strings.h>
+
 #include <string.h>
 
 /* A longer line is cut: httpd's log takes 8 KiB with all that stands before. */
@@ -15,6 +17,18 @@ static void without_nuls(char *room, const char *line, apr_size_t len)
     }
 }
 
+/* PHP-FPM does not say which file it has not found, and the client sees its own path only. */
+static const char *explain(const udr_client_t *client, const char *line, apr_size_t len)
+{
+    static const char unknown[] = "Primary script unknown";
+    const char *script = apr_table_get(client->r->subprocess_env, "SCRIPT_FILENAME");
+    if (!script || len != sizeof unknown - 1 || memcmp(line, unknown, len) != 0) {
+        return "";
+    }
+    return apr_psprintf(client->r->pool, " (%s: is there such a file where PHP runs, and may its user read it?)",
+                        script);
+}
+
 static void tell(const udr_client_t *client, const char *line, apr_size_t len)
 {
     char room[LONGEST_LINE];
@@ -24,8 +38,8 @@ static void tell(const udr_client_t *client, const char *line, apr_size_t len)
         line = room;
     }
     if (len > 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, client->r, UDRNO(0069) "member %s says: %.*s",
-                      client->member->target->text, (int)len, line);
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, client->r, UDRNO(0069) "member %s says: %.*s%s",
+                      client->member->target->text, (int)len, line, explain(client, line, len));
     }
 }
 

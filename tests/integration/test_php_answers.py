@@ -10,7 +10,7 @@ import time
 import pytest
 
 from udr_client import Client, fetch
-from udr_php import RUNNERS, start_site
+from udr_php import RUNNERS, start_fpm, start_site
 from udr_processes import wait_until
 
 # Larger fields than httpd and the member's settings take by default; connections for one request each.
@@ -189,6 +189,14 @@ def test_ten_thousand_messages(httpd, between):
     assert re.findall(r"PHP message: line (\d+) of many", said(httpd)) == [str(n) for n in range(1, 10001)]
     longest = max(len(line.raw) for line in httpd.log.find("UDR0069"))
     assert longest < 8192, "httpd would have cut it"
+
+
+def test_script_that_is_not_there(sandbox):
+    """A directory in the target that is none of PHP's: PHP-FPM does not say which file it has looked for."""
+    fpm = start_fpm(sandbox)
+    httpd = sandbox.httpd(f'UDSRoute /shop "unix:{fpm.socket}|fcgi://localhost/srv/no-such"')
+    assert fetch(httpd.port, "/shop/cart.php?a=1").status == 404
+    httpd.log.expect(r"UDR0069: \S+ \S+ says: Primary script unknown \(/srv/no-such/cart\.php: is there such a file")
 
 
 def test_fatal_error(httpd):
