@@ -66,6 +66,21 @@ const char *udr_config_balancer(cmd_parms *cmd, void *dir, const char *args)
     return error;
 }
 
+const char *udr_config_set_member(const cmd_parms *cmd, udr_settings_t *settings, const char *key, const char *value)
+{
+    const char *note = NULL;
+    const char *error;
+    if (!udr_parameter_find(&udr_settings_table, key) && udr_parameter_find(&udr_balancer_settings_table, key)) {
+        return apr_psprintf(cmd->pool,
+                            "%s: %s is a balancer's: write it in a UDSSet of <UDSBalancer name>, and its members as "
+                            "UDSMember",
+                            cmd->cmd->name, key);
+    }
+    error = udr_settings_set(settings, key, value, &note, cmd->pool);
+    udr_config_note(cmd, note);
+    return error ? udr_config_say(cmd, error) : NULL;
+}
+
 /* Words of a member's: key=value. */
 static const char *read_settings(const cmd_parms *cmd, udr_settings_t *settings, int count, char *const words[])
 {
@@ -73,14 +88,10 @@ static const char *read_settings(const cmd_parms *cmd, udr_settings_t *settings,
     for (int i = 0; i < count; i++) {
         const char *key = NULL;
         const char *value = NULL;
-        const char *note = NULL;
-        if ((error = udr_config_split(cmd, words[i], "", &key, &value))) {
+        if ((error = udr_config_split(cmd, words[i], "", &key, &value)) ||
+            (error = udr_config_set_member(cmd, settings, key, value))) {
             return error;
         }
-        if ((error = udr_settings_set(settings, key, value, &note, cmd->pool))) {
-            return udr_config_say(cmd, error);
-        }
-        udr_config_note(cmd, note);
     }
     error = udr_settings_check(settings, cmd->pool);
     return error ? udr_config_say(cmd, error) : NULL;

@@ -27,7 +27,6 @@ static const char *read_parameter(cmd_parms *cmd, udr_route_t *route, const char
 {
     const char *key = NULL;
     const char *value = NULL;
-    const char *note = NULL;
     const char *error = udr_config_split(cmd, word, " nor 'nocanon' nor 'interpolate'", &key, &value);
     if (error) {
         return error;
@@ -35,9 +34,7 @@ static const char *read_parameter(cmd_parms *cmd, udr_route_t *route, const char
     if (route->target && route->target->balancer) {
         return set_balancer(cmd, route, key, value);
     }
-    error = udr_settings_set(&route->settings, key, value, &note, cmd->pool);
-    udr_config_note(cmd, note);
-    return error ? udr_config_say(cmd, error) : NULL;
+    return udr_config_set_member(cmd, &route->settings, key, value);
 }
 
 static const char *read_target(cmd_parms *cmd, udr_route_t *route, const char *text)

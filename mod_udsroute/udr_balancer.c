@@ -65,11 +65,12 @@ static const char *check_protocol(const udr_balancer_t *balancer, const udr_targ
     if (!first || first->scheme->protocol == target->scheme->protocol) {
         return NULL;
     }
-    return apr_psprintf(p,
-                        "'%s' speaks %s, but '%s' on %s %s: all members of a balancer speak the same protocol; make "
-                        "it two balancers",
-                        target->text, target->scheme->protocol->name, first->text, udr_source_print_place(source, p),
-                        first->scheme->protocol->name);
+    return apr_psprintf(
+        p,
+        "'%s' speaks %s, but '%s', on %s, speaks %s: all members of a balancer speak the same protocol; "
+        "correct one of them, or make it two balancers",
+        target->text, target->scheme->protocol->name, first->text, udr_source_print_place(source, p),
+        first->scheme->protocol->name);
 }
 
 bool udr_balancer_is_cgi(const udr_balancer_t *balancer)

@@ -307,6 +307,11 @@ def test_unknown_key(sandbox, key):
     refused(sandbox, parameter(f"{key}=1"), key, r"\bconnectiontimeout\b")
 
 
+@pytest.mark.parametrize("setting", ["lbmethod=byrequests", "stickysession=ID", "failontimeout=On"])
+def test_key_of_a_balancer(sandbox, setting):
+    refused(sandbox, parameter(setting), setting.partition("=")[0], "write it in a UDSSet of <UDSBalancer name>")
+
+
 @pytest.mark.parametrize("word", ["max", "foo", "nocannon"])
 def test_word_that_is_no_setting(sandbox, word):
     refused(sandbox, parameter(word), word, "=|nocanon")

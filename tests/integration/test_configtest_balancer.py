@@ -160,7 +160,7 @@ def test_spill_with_mod_proxy(sandbox, url):
         ("status=", [r"\+D"]),
         ("min=6 max=5", ["lower|raise"]),
         ("hcurl=/x", ["there are: .*maxconn"]),
-        ("growth=5", ["there are: .*maxconn"]),
+        ("growth=5", ["balancer's: write it in a UDSSet"]),
         ("maxcon=5", ["probably meant: maxconn"]),
         ("max", ["key=value"]),
         ("nocanon", ["key=value"]),
