@@ -35,21 +35,32 @@ static char *decode_path(const char *target, apr_pool_t *p)
     return path;
 }
 
-/* How many bytes of the path name a file that is there; 0: no beginning of it does, as far as can be seen from here. */
+/* APR_NOFILE: nothing is there, or it can't be seen from here. */
+static apr_filetype_e type_of(const char *name, apr_pool_t *p)
+{
+    apr_finfo_t info;
+    return apr_stat(&info, name, APR_FINFO_TYPE, p) == APR_SUCCESS ? info.filetype : APR_NOFILE;
+}
+
+/* How many bytes of the path name a file that is there; 0: no beginning of it does, as far as can be seen from here. A
+ * path has as many segments as the client likes: they are gone through from the front, no further than there are
+ * directories. */
 static apr_size_t find_file(const char *path, apr_pool_t *p)
 {
+    if (type_of(path, p) == APR_REG) {
+        return strlen(path);
+    }
     char *name = apr_pstrdup(p, path);
-    for (apr_size_t len = strlen(name); len > 1;) {
-        apr_finfo_t info;
-        if (name[len - 1] != '/' && apr_stat(&info, name, APR_FINFO_TYPE, p) == APR_SUCCESS) {
-            return info.filetype == APR_REG ? len : 0;
-        }
-        char *slash = strrchr(name, '/');
-        if (!slash) {
-            break;
+    for (char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        if (slash == name || slash[-1] == '/') {
+            continue;
         }
         *slash = '\0';
-        len = (apr_size_t)(slash - name);
+        apr_filetype_e type = type_of(name, p);
+        if (type != APR_DIR) {
+            return type == APR_REG ? (apr_size_t)(slash - name) : 0;
+        }
+        *slash = '/';
     }
     return 0;
 }

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which file is run, where a route leads to scripts whose files httpd can see: clients choose the path, and files may be
+what other clients have uploaded."""
+import json
+import re
+
+import pytest
+
+import udr_environment
+from udr_client import fetch
+from udr_environment import threaded_mpm
+from udr_processes import wait_until
+
+FILES = ("index.php", "shop.php", "uploads/evil.jpg", "cgi/tool.cgi", "dir.php/page.php", "deep/er/x.php")
+CONFIG = """
+LimitRequestLine 20000
+UDSRouteMatch "^/plain/.+\\.php$" "@TARGET@"
+UDSRouteMatch "^/both/(.+\\.php(/.*)?)$" "@TARGET@/$1"
+UDSRouteMatch "^/only/(.+\\.php/.*)$" "@TARGET@/$1"
+UDSRouteMatch "^/html/(.*)\\.html$" "@TARGET@/$1.php"
+UDSRouteMatch "^/below/(.*)$" "@TARGET@/$1/index.php"
+UDSRouteMatch "^/front(/.*)?$" "@TARGET@/uploads/evil.jpg$1"
+UDSRouteMatch "^/cgi-bin/(.+\\.cgi(/.*)?)$" "@TARGET@/cgi/$1"
+UDSRoute "/all" "@TARGET@"
+<UDSBalancer scripts>
+  UDSMember "@TARGET@"
+</UDSBalancer>
+Alias "/handled" "@SITE@"
+AliasMatch "^/aliased(/.*)?$" "@SITE@/cgi/tool.cgi$1"
+<LocationMatch "^/aliased/.+|^/handled/shop.php/only">
+  SetHandler "udsroute:unix:@SOCKET@|fcgi://localhost"
+</LocationMatch>
+<Directory "@SITE@">
+  Require all granted
+</Directory>
+<LocationMatch "^/handled/.+\\.(php|cgi)(/|$)">
+  SetHandler "udsroute:unix:@SOCKET@|fcgi://localhost"
+</LocationMatch>
+<Location ~ "^/handled/.+\\.pl$">
+  SetHandler "udsroute:unix:@SOCKET@|fcgi://localhost"
+</Location>
+UDSRouteMatch "^/balanced/(.+\\.php(/.*)?)$" "balancer://scripts/$1"
+"""
+
+
+@pytest.fixture(scope="module")
+def site(module_sandbox):
+    root = module_sandbox.root / "files"
+    for name in FILES:
+        path = root / name
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.write_text("?\n")
+        path.chmod(0o644)
+    for path in (root, *(path for path in root.rglob("*") if path.is_dir())):
+        path.chmod(0o755)
+    (root / "plain").symlink_to(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def httpd(module_sandbox, site):
+    member = module_sandbox.scripted(
+        "scripts", lambda exchange: exchange.respond(body=json.dumps(exchange.request.fields)), protocol="fcgi"
+    )
+    text = CONFIG.replace("@TARGET@", "unix:@SOCKET@|fcgi://localhost@SITE@")
+    text = text.replace("@SOCKET@", member.address).replace("@SITE@", str(site))
+    return module_sandbox.httpd(text, modules=("alias",), mpm=threaded_mpm(), children=1)
+
+
+def script(httpd, site, path):
+    """What is to be run, below the site, and what stands behind it."""
+    response = fetch(httpd.port, path)
+    assert response.status == 200, response
+    variables = dict(json.loads(response.body))
+    return variables["SCRIPT_FILENAME"].removeprefix(f"{site}/"), variables.get("PATH_INFO", "")
+
+
+@pytest.mark.parametrize("begin", ["/all", "/all/deep", "/all/index.php"])
+def test_long_paths_cost_few_looks(sandbox, httpd, site, begin):
+    """One for each directory that is there, not one for each segment of the request's path."""
+    trace = sandbox.root / "trace"
+    command = [udr_environment.program("strace"), "-f", "-s", "200", "-o", trace, "-p", str(httpd.children()[0])]
+    strace = sandbox.server("strace", command)
+    wait_until(lambda: "attached" in strace.output(), f"strace to attach: {strace.output()}", 20)
+    path = begin + "/a" * 2000
+    found, behind = script(httpd, site, path)
+    assert found + behind == path.removeprefix("/all/")
+    sandbox.stop(strace)
+    looks = re.findall(rf'stat.*"{re.escape(str(site))}[/"]', trace.read_text())
+    assert 0 < len(looks) < 10
