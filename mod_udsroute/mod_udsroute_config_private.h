@@ -40,7 +40,8 @@ void udr_config_note(const cmd_parms *cmd, const char *note);
 const char *udr_config_split(const cmd_parms *cmd, const char *word, const char *also, const char **key,
                              const char **value);
 
-/* Reads a member's key, and logs what there is to note. NULL, or an error; that of a balancer's key says where it goes. */
+/* Reads a member's key, and logs what there is to note. NULL, or an error; that of a balancer's key says where it goes.
+ */
 const char *udr_config_set_member(const cmd_parms *cmd, udr_settings_t *settings, const char *key, const char *value);
 
 /* Of a balancer's key that has been read: what it needs of httpd is there. NULL, or an error. */

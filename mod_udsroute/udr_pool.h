@@ -54,9 +54,9 @@ void udr_pool_leave(udr_pool_t *pool, udr_waiter_t *waiter);
 /* With a turn: an idle connection that is still good and goes to the socket file that is there now (as of the last
  * millisecond), or NULL (then make one). Those found stale on the way are closed. lane: of the calling thread; the
  * connection is unwatched, or watched by that lane's loop. is_replayable: the request may be sent again should the
- * connection be closed just now; then the kernel need not be asked about one that the loop has heard nothing of. If not,
- * one that has answered for the first time within the last 10 ms is left alone (closed, under `max`) as long as the
- * member has not been seen to keep any: it may close behind its answer. */
+ * connection be closed just now; then the kernel need not be asked about one that the loop has heard nothing of. If
+ * not, one that has answered for the first time within the last 10 ms is left alone (closed, under `max`) as long as
+ * the member has not been seen to keep any: it may close behind its answer. */
 udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane, bool is_replayable, apr_time_t now);
 
 /* Gives a turn back. connection: to be kept for others (the caller has found it clean), or NULL; watched by the calling

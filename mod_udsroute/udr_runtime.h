@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which application runtime is at the other end, by its process's name, and what those of that name speak: for who has
- * written another scheme and sees nothing but silence, or connections that are closed. Layer: core. Used by exchanges and health
- * checks that have failed. */
+ * written another scheme and sees nothing but silence, or connections that are closed. Layer: core. Used by exchanges
+ * and health checks that have failed. */
 #ifndef UDR_RUNTIME_H
 #define UDR_RUNTIME_H
 
