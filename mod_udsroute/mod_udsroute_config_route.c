@@ -137,10 +137,16 @@ static const char *add_route(cmd_parms *cmd, udr_dir_config_t *dir, int count, c
 {
     udr_server_config_t *config = udr_server_config(cmd->server);
     udr_route_t *route = apr_pcalloc(cmd->pool, sizeof *route);
-    const char *error = ap_check_cmd_context(cmd, NOT_IN_DIRECTORY | NOT_IN_FILES | NOT_IN_HTACCESS);
+    const char *error;
+    /* Most who write it there mean the files of a kind. */
+    if (ap_check_cmd_context(cmd, NOT_IN_DIRECTORY | NOT_IN_FILES | NOT_IN_HTACCESS)) {
+        return udr_config_say(cmd, "stands in the server, a virtual host or a <Location>; in <Directory>, <Files> and "
+                                   "<FilesMatch> write SetHandler \"udsroute:unix:/path/to.sock|http://host\" (fcgi:// "
+                                   "for PHP-FPM)");
+    }
     udr_settings_init(&route->settings);
     udr_balancer_settings_init(&route->balancer_settings);
-    if (error || (error = read_line(cmd, route, count, words, is_match))) {
+    if ((error = read_line(cmd, route, count, words, is_match))) {
         return error;
     }
     route->source = udr_config_source(cmd);

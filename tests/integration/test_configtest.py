@@ -337,6 +337,14 @@ def test_error_in_an_included_file_names_that_file(sandbox):
     assert f"line 3 of {sandbox.root}/part.conf" in test.output
 
 
+@pytest.mark.parametrize("section", ["Directory /srv", "Files x.php", r'FilesMatch "\.php$"'])
+def test_route_in_a_section_of_files(sandbox, section):
+    line = "UDSRoute unix:/run/a.sock|fcgi://localhost"
+    test = sandbox.configtest(f"<{section}>\n{line}\n</{section.split()[0]}>")
+    assert test.refused and f"line {test.line_of(line)} of {test.file}" in test.output, test.output
+    assert 'write SetHandler "udsroute:unix:' in test.output and "fcgi://" in test.output, test.output
+
+
 # --- SetHandler -------------------------------------------------------------------------------------------------------
 
 

@@ -239,6 +239,19 @@ def test_same_socket_twice(sandbox, second):
     assert f"line {test.line_of('UDSMember')} of {test.file}" in test.output
 
 
+@pytest.mark.parametrize("first,second", [("http", "fcgi"), ("uwsgi", "scgi"), ("fcgi", "ws")])
+def test_members_of_two_protocols(sandbox, first, second):
+    """The error is at the second line and names the first."""
+    line = f"UDSMember unix:/run/b.sock|{second}://localhost/"
+    config = section(f"UDSMember unix:/run/a.sock|{first}://localhost/", line)
+    test = refused(sandbox, config, line, "speak the same protocol", "make it two balancers")
+    assert f"line {test.line_of('UDSMember')} of {test.file}, speaks" in test.output
+
+
+def test_members_with_http_and_ws(sandbox):
+    accepted(sandbox, section(f"UDSMember {A}", "UDSMember unix:/run/b.sock|ws://localhost/"))
+
+
 PATTERN = "unix:/run/app/*.sock|http://localhost/"
 
 
