@@ -54,7 +54,7 @@ static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
         return apr_psprintf(cmd->pool, "SetHandler: '%s' is a balancer, where a socket is due: write a UDSRoute to it",
                             target);
     }
-    if (strncasecmp(target, "unix:", 5) == 0 && !strchr(target, '|')) {
+    if (strncasecmp(target, "unix:", 5) == 0 && !strpbrk(target, "| ")) {
         return without_scheme(line->value, cmd->pool);
     }
     if (strchr(target + strcspn(target, "|"), ' ')) {

@@ -95,6 +95,17 @@ static const char *without_scheme(const parser_t *parser)
                         half ? "" : SCHEMES_BESIDES);
 }
 
+/* What is spoken, where another sign stands in the place of the bar: "unix:/run/app.sock fcgi://localhost". NULL: it
+ * does not look like that. */
+static const char *find_url(const char *text)
+{
+    const char *sign = text + strcspn(text, " ,;");
+    const char *url = sign + strspn(sign, " ,;");
+    apr_size_t len = strcspn(url, ":");
+
+    return find_scheme(url, len) && strncmp(url + len, "://", 3) == 0 ? url : NULL;
+}
+
 /* Reads "scheme://". Returns what is behind it in *rest. */
 static const char *read_scheme(parser_t *parser, const char **rest)
 {
@@ -221,6 +232,10 @@ static const char *parse(const udr_target_t **target, const char *text, const ch
         return apr_psprintf(p, "%s names no Unix socket: write %s (routes over TCP are mod_proxy's)",
                             udr_value_quote(text, p),
                             udr_value_quote(apr_pstrcat(p, "unix:/run/app.sock|", text, NULL), p));
+    }
+    if (!bar && (parser.url = find_url(text))) {
+        return apr_psprintf(p, "%s has no bar before what is spoken: write '%s|%s'", udr_value_quote(text, p),
+                            apr_pstrmemdup(p, text, strcspn(text, " ,;")), parser.url);
     }
     if ((error = read_address(&result->address, socket_part(&parser), runtime_dir, p))) {
         return error;

@@ -360,6 +360,7 @@ def test_route_in_a_section_of_files(sandbox, section):
         ("udsroute:unix:/run/../a.sock|http://localhost", "/run/../a.sock", r"\.\."),
         ("udsroute:fcgi://localhost:9000", "fcgi://localhost:9000", r"write 'unix:/run/app.sock\|fcgi://"),
         ("udsroute:balancer://php", "balancer://php", "write a UDSRoute"),
+        ("udsroute:unix:/run/a.sock fcgi://localhost", "a.sock fcgi:", r"write 'unix:/run/a.sock\|fcgi://localhost'"),
         ("udsroute:unix:/run/a.sock|fcgi://localhost timeout=30", "timeout=30", "without parameters"),
         # Without the prefix httpd would send what lies there, scripts as they are.
         ("unix:/run/a.sock|fcgi://localhost", "unix:/run/a.sock", r"write 'udsroute:unix:/run/a.sock\|fcgi://localhost'"),

@@ -172,6 +172,11 @@ static void refuses_targets_without_a_bar_with_a_full_example(void **state)
                                        "scgi:// where that is spoken");
     assert_refused("unix:/run/x.sock|", "'unix:/run/x.sock|' does not say what is spoken over the socket: write "
                                         "'unix:/run/x.sock|http://localhost/'");
+    assert_refused("unix:/run/x.sock fcgi://localhost/srv",
+                   "'unix:/run/x.sock fcgi://localhost/srv' has no bar before "
+                   "what is spoken: write 'unix:/run/x.sock|fcgi://localhost/srv'");
+    assert_refused("unix:/run/x.sock, http://h/", "write 'unix:/run/x.sock|http://h/'");
+    assert_refused("unix:/run/my app.sock", "write 'unix:/run/my app.sock|http://localhost/'");
     assert_refused("/run/x.sock", "write 'unix:/run/x.sock'");
     assert_refused("http://localhost:8080/", "'http://localhost:8080/' names no Unix socket: write "
                                              "'unix:/run/app.sock|http://localhost:8080/' (routes over TCP are");
