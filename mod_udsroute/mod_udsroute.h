@@ -105,6 +105,7 @@ typedef struct udr_dir_config_t {
 
 /* What translate_name has found for a request; in r->request_config. */
 typedef struct udr_match_t {
+    const udr_route_t *route; /* NULL: a SetHandler line */
     udr_balancer_t *balancer;
     udr_member_t *member; /* a plain route's; NULL: the balancer picks one */
     const char *host; /* for the Host field: host and port of the line's target; NULL: the member's, whichever it is */

@@ -65,6 +65,39 @@ static apr_size_t find_file(const char *path, apr_pool_t *p)
     return 0;
 }
 
+/* How much of the path the configuration has said, whatever is requested. */
+static apr_size_t configured_length(const udr_match_t *match, const udr_member_t *member, apr_pool_t *p)
+{
+    const char *path = match->route->target->path;
+    udr_match_t bare = *match;
+    bare.target = udr_path_protect(udr_path_join("", apr_pstrmemdup(p, path, strcspn(path, "$")), p), p);
+    return strlen(decode_path(udr_route_target(&bare, member, p), p));
+}
+
+static bool ends_in(const char *text, apr_size_t len, const char *end)
+{
+    apr_size_t end_len = strlen(end);
+    return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
+}
+
+/* Whether the first len bytes of the path may be taken for the script, as there is such a file. Which file a path leads
+ * through is the client's choice, and an expression such as \.php$ has looked at what comes behind:
+ * /uploads/picture.jpg/x.php is not to run a picture. What is not called .php has to be what the configuration names,
+ * or what the same route takes with nothing behind it. */
+static bool is_meant(request_rec *r, const udr_match_t *match, const udr_member_t *member, const char *path,
+                     apr_size_t len)
+{
+    const char *path_info = path + len;
+    apr_size_t uri_len = strlen(r->uri);
+    apr_size_t behind = strlen(path_info);
+    if (!behind || !match->route || !match->route->regex || ends_in(path, len, ".php") ||
+        len <= configured_length(match, member, r->pool)) {
+        return true;
+    }
+    return ends_in(r->uri, uri_len, path_info) &&
+           ap_regexec(match->route->regex, apr_pstrmemdup(r->pool, r->uri, uri_len - behind), 0, NULL, 0) == 0;
+}
+
 /* Up to the slash that follows the first or last of these in the path; 0: there is none. */
 static apr_size_t find_slash_behind(const char *path, const char *found)
 {
@@ -74,7 +107,7 @@ static apr_size_t find_slash_behind(const char *path, const char *found)
 
 /* Where the script's name ends. An application may live in another root directory or container: then its files can't be
  * seen from here, and a name goes by its suffix. */
-static apr_size_t script_length(request_rec *r, const char *path)
+static apr_size_t script_length(request_rec *r, const udr_match_t *match, const udr_member_t *member, const char *path)
 {
     const char *way = apr_table_get(r->subprocess_env, "proxy-fcgi-pathinfo");
     apr_size_t len = 0;
@@ -82,7 +115,7 @@ static apr_size_t script_length(request_rec *r, const char *path)
         len = find_slash_behind(path, strchr(path, '.'));
     } else if (way && strcasecmp(way, "last-dot") == 0) {
         len = find_slash_behind(path, strrchr(path, '.'));
-    } else if ((len = find_file(path, r->pool)) == 0) {
+    } else if ((len = find_file(path, r->pool)) == 0 || !is_meant(r, match, member, path, len)) {
         const char *suffix = strstr(path, ".php/");
         len = suffix ? (apr_size_t)(suffix - path) + 4 : 0;
     }
@@ -104,9 +137,9 @@ static bool is_application(const request_rec *r, const udr_protocol_t *protocol)
                                        strcasecmp(way, "last-dot") != 0);
 }
 
-static script_t find_script(request_rec *r, const char *path)
+static script_t find_script(request_rec *r, const udr_match_t *match, const udr_member_t *member, const char *path)
 {
-    apr_size_t len = script_length(r, path);
+    apr_size_t len = script_length(r, match, member, path);
     const char *path_info = apr_pstrdup(r->pool, path + len);
     return (script_t){
         .filename = apr_pstrmemdup(r->pool, path, len),
@@ -209,7 +242,8 @@ void udr_cgi_fill(udr_request_t *request, request_rec *r, const udr_match_t *mat
         fill_found(r, match->script);
     } else {
         const char *path = decode_path(udr_route_target(match, member, r->pool), r->pool);
-        const script_t script = is_application(r, protocol) ? find_application(r, path) : find_script(r, path);
+        const script_t script =
+            is_application(r, protocol) ? find_application(r, path) : find_script(r, match, member, path);
         fill_routed(r, &script);
     }
     if (protocol->names_script) {

@@ -146,6 +146,7 @@ static const char *regex_target(request_rec *r, const udr_route_t *route, found_
 static void set_match(request_rec *r, const udr_route_t *route, const char *target)
 {
     udr_match_t *match = apr_palloc(r->pool, sizeof *match);
+    match->route = route;
     match->balancer = route->balancer;
     match->member = route->member;
     match->host = route->target->authority;

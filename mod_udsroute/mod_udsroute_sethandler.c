@@ -7,6 +7,7 @@
 
 #include <apr_strings.h>
 #include <http_core.h>
+#include <util_script.h>
 
 #include <string.h>
 #include <strings.h>
@@ -18,7 +19,8 @@ struct udr_handler_line_t {
     const char *value;          /* as written; httpd makes it lower case before a request has it */
     const udr_target_t *target; /* NULL: a handler of somebody else */
     udr_balancer_t *balancer;
-    bool is_for_files; /* it stands in <Files> or <FilesMatch>, for scripts that are in files */
+    bool is_for_files;            /* it stands in <Files> or <FilesMatch>, for scripts that are in files */
+    const ap_regex_t *expression; /* of the <LocationMatch> that it stands in; NULL: none */
 };
 
 static bool stands_in_files(const ap_directive_t *directive)
@@ -29,6 +31,15 @@ static bool stands_in_files(const ap_directive_t *directive)
         }
     }
     return false;
+}
+
+/* What paths a <LocationMatch>, or a <Location ~ …>, is for. */
+static const ap_regex_t *find_expression(const cmd_parms *cmd)
+{
+    const ap_directive_t *section = cmd->directive->parent;
+    bool is_expression = section && (strcasecmp(section->directive, "<LocationMatch") == 0 ||
+                                     (strcasecmp(section->directive, "<Location") == 0 && *section->args == '~'));
+    return is_expression ? ap_pregcomp(cmd->pool, cmd->path, AP_REG_EXTENDED) : NULL;
 }
 
 /* Here it is PHP-FPM more often than not. */
@@ -77,6 +88,7 @@ static const char *read_target(cmd_parms *cmd, udr_handler_line_t *line)
     udr_settings_init(&settings);
     line->balancer = udr_config_single(udr_server_config(cmd->server), line->target, &settings, &source, cmd->pool);
     line->is_for_files = stands_in_files(cmd->directive);
+    line->expression = find_expression(cmd);
     return NULL;
 }
 
@@ -118,7 +130,7 @@ const udr_balancer_t *udr_sethandler_balancer(const request_rec *r)
 
 /* What httpd can tell need not be asked of the application. In a <Location> there need be no file: the runtime's own
  * status page, say. */
-static int check_script(request_rec *r)
+static int check_file(request_rec *r)
 {
     if (r->finfo.filetype == APR_NOFILE) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "script not found: %s", r->filename);
@@ -129,6 +141,36 @@ static int check_script(request_rec *r)
         return HTTP_FORBIDDEN;
     }
     return OK;
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+    apr_size_t len = strlen(text);
+    apr_size_t end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* \.php$ may have matched what stands behind a file that is no script: /uploads/picture.jpg/x.php is not to run a
+ * picture. httpd has found that nothing else is there. (A file of another name than the client's is the
+ * configuration's choice.) */
+static int check_path(request_rec *r, const ap_regex_t *expression)
+{
+    if (!r->path_info || !*r->path_info || ends_in(r->filename, ".php")) {
+        return OK;
+    }
+    const char *path = apr_pstrmemdup(r->pool, r->uri, (apr_size_t)ap_find_path_info(r->uri, r->path_info));
+    const char *name = strrchr(path, '/');
+    if (name && ends_in(r->filename, name) && ap_regexec(expression, path, 0, NULL, 0) != 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not what the handler's section is for: %s", r->filename);
+        return HTTP_NOT_FOUND;
+    }
+    return OK;
+}
+
+static int check_script(request_rec *r, const udr_handler_line_t *line)
+{
+    int rc = line->is_for_files ? check_file(r) : OK;
+    return rc == OK && line->expression ? check_path(r, line->expression) : rc;
 }
 
 int udr_sethandler_match(request_rec *r, const udr_match_t **match)
@@ -144,7 +186,7 @@ int udr_sethandler_match(request_rec *r, const udr_match_t **match)
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     bool is_script = line->target->scheme->protocol->names_script;
-    int rc = is_script && line->is_for_files ? check_script(r) : OK;
+    int rc = is_script ? check_script(r, line) : OK;
     if (rc != OK) {
         return rc;
     }
@@ -155,6 +197,7 @@ int udr_sethandler_match(request_rec *r, const udr_match_t **match)
         base = apr_pstrmemdup(r->pool, base, len - 1);
     }
     udr_match_t *made = apr_palloc(r->pool, sizeof *made);
+    made->route = NULL;
     made->balancer = line->balancer;
     made->member = APR_ARRAY_IDX(line->balancer->members, 0, udr_member_t *);
     made->host = line->target->authority;

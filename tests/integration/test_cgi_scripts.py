@@ -75,6 +75,62 @@ def script(httpd, site, path):
     return variables["SCRIPT_FILENAME"].removeprefix(f"{site}/"), variables.get("PATH_INFO", "")
 
 
+@pytest.mark.parametrize(
+    "path, expected",
+    {
+        "/plain/uploads/evil.jpg/x.php": ("plain/uploads/evil.jpg/x.php", ""),
+        "/plain/shop.php/x.php": ("plain/shop.php", "/x.php"),
+        "/both/uploads/evil.jpg/x.php": ("uploads/evil.jpg/x.php", ""),
+        "/both/uploads/evil.jpg/x.php/y": ("uploads/evil.jpg/x.php", "/y"),
+        "/both/uploads/evil.jpg//x.php": ("uploads/evil.jpg/x.php", ""),
+        "/both/shop.php/uploads/evil.jpg": ("shop.php", "/uploads/evil.jpg"),
+        "/both/dir.php/page.php/a": ("dir.php/page.php", "/a"),
+        "/both/deep/er/x.php/": ("deep/er/x.php", "/"),
+        "/only/shop.php/a": ("shop.php", "/a"),
+        "/only/uploads/evil.jpg/x.php/a": ("uploads/evil.jpg/x.php", "/a"),
+        "/html/shop.html": ("shop.php", ""),
+        "/html/uploads/evil.jpg/x.html": ("uploads/evil.jpg/x.php", ""),
+        "/below/uploads/evil.jpg": ("uploads/evil.jpg/index.php", ""),
+        "/below/uploads/evil.jpg/index.php": ("uploads/evil.jpg/index.php", "/index.php"),
+        "/balanced/uploads/evil.jpg/x.php": ("uploads/evil.jpg/x.php", ""),
+        "/balanced/shop.php/x": ("shop.php", "/x"),
+    }.items(),
+)
+def test_expression_takes_no_file_for_what_comes_behind_it(httpd, site, path, expected):
+    """With cgi.fix_pathinfo=0 PHP then finds no script; it must not get an uploaded picture for one."""
+    assert script(httpd, site, path) == expected
+
+
+@pytest.mark.parametrize(
+    "path, expected",
+    {
+        "/front": ("uploads/evil.jpg", ""),
+        "/front/a/b.php": ("uploads/evil.jpg", "/a/b.php"),
+        "/cgi-bin/tool.cgi": ("cgi/tool.cgi", ""),
+        "/cgi-bin/tool.cgi/a/b.jpg": ("cgi/tool.cgi", "/a/b.jpg"),
+        "/handled/shop.php": ("shop.php", ""),
+        "/handled/shop.php/a/b.jpg": ("shop.php", "/a/b.jpg"),
+        "/handled/cgi/tool.cgi/x.php": ("cgi/tool.cgi", "/x.php"),
+        "/handled/shop.php/only/x": ("shop.php", "/only/x"),
+        "/aliased/x": ("cgi/tool.cgi", "/x"),
+        "/handled/none.php": ("none.php", ""),
+        "/all/uploads/evil.jpg/x.php": ("uploads/evil.jpg", "/x.php"),
+        "/all/cgi/tool.cgi/x": ("cgi/tool.cgi", "/x"),
+        "/all/deep/er": ("deep/er", ""),
+        "/all/none/er/x": ("none/er/x", ""),
+    }.items(),
+)
+def test_file_that_is_meant(httpd, site, path, expected):
+    """By the configuration, or by a route that takes the file's own name as well."""
+    assert script(httpd, site, path) == expected
+
+
+@pytest.mark.parametrize("path", ["/uploads/evil.jpg/x.php", "/uploads/evil.jpg/x.php/y", "/cgi/tool.cgi/x.pl"])
+def test_handler_by_expression(httpd, path):
+    """Not for a file that the expression of its section does not match: httpd knows that there is no other."""
+    assert fetch(httpd.port, f"/handled{path}").status == 404
+
+
 @pytest.mark.parametrize("begin", ["/all", "/all/deep", "/all/index.php"])
 def test_long_paths_cost_few_looks(sandbox, httpd, site, begin):
     """One for each directory that is there, not one for each segment of the request's path."""
