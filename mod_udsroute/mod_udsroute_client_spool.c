@@ -8,6 +8,8 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
+#include <string.h>
+
 /* What of a body stays in memory. */
 #define MEMORY_MAX 65536
 
@@ -16,7 +18,9 @@
 typedef struct spool_t {
     request_rec *r;
     apr_bucket_brigade *kept; /* in memory, while it is short */
-    apr_file_t *file;         /* NULL: it still is */
+    apr_bucket *last;         /* of them */
+    apr_size_t room;          /* in it */
+    apr_file_t *file;         /* NULL: it still is in memory */
     apr_off_t length;
     apr_off_t limit; /* 0: none */
 } spool_t;
@@ -39,14 +43,46 @@ static apr_status_t open_file(spool_t *spool)
     return rv;
 }
 
-static apr_status_t write_out(spool_t *spool, apr_bucket_brigade *bb)
+/* Side by side: a client may send a byte a chunk, and a bucket for each takes hundreds of times as much.
+ * (apr_brigade_write() makes such buckets, too, once its first one is full.) */
+static void append(spool_t *spool, const char *data, apr_size_t len)
+{
+    apr_bucket_alloc_t *allocator = spool->kept->bucket_alloc;
+    while (len) {
+        if (spool->room == 0) {
+            char *buffer = apr_bucket_alloc(APR_BUCKET_BUFF_SIZE, allocator);
+            spool->last = apr_bucket_heap_create(buffer, APR_BUCKET_BUFF_SIZE, apr_bucket_free, allocator);
+            spool->last->length = 0;
+            spool->room = APR_BUCKET_BUFF_SIZE;
+            APR_BRIGADE_INSERT_TAIL(spool->kept, spool->last);
+        }
+        apr_size_t part = len < spool->room ? len : spool->room;
+        memcpy(((apr_bucket_heap *)spool->last->data)->base + spool->last->length, data, part);
+        spool->last->length += part;
+        spool->room -= part;
+        data += part;
+        len -= part;
+    }
+}
+
+static apr_status_t put(spool_t *spool, const char *data, apr_size_t len)
+{
+    if (spool->file) {
+        return apr_file_write_full(spool->file, data, len, NULL);
+    }
+    append(spool, data, len);
+    return APR_SUCCESS;
+}
+
+/* Out of the brigade, which has no metadata in it. */
+static apr_status_t move(spool_t *spool, apr_bucket_brigade *bb)
 {
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BRIGADE_FIRST(bb)) {
         const char *data;
         apr_size_t len;
         apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
         if (rv == APR_SUCCESS) {
-            rv = apr_file_write_full(spool->file, data, len, NULL);
+            rv = put(spool, data, len);
         }
         if (rv != APR_SUCCESS) {
             return rv;
@@ -56,17 +92,17 @@ static apr_status_t write_out(spool_t *spool, apr_bucket_brigade *bb)
     return APR_SUCCESS;
 }
 
-/* Keeps what has been read, which has no metadata in it. */
+/* Keeps what has been read. */
 static apr_status_t keep(spool_t *spool, apr_bucket_brigade *bb)
 {
-    if (!spool->file && spool->length <= MEMORY_MAX) {
-        return ap_save_brigade(NULL, &spool->kept, &bb, spool->r->pool);
+    apr_status_t rv = APR_SUCCESS;
+    if (!spool->file && spool->length > MEMORY_MAX) {
+        rv = open_file(spool);
+        if (rv == APR_SUCCESS) {
+            rv = move(spool, spool->kept);
+        }
     }
-    apr_status_t rv = spool->file ? APR_SUCCESS : open_file(spool);
-    if (rv == APR_SUCCESS) {
-        rv = write_out(spool, spool->kept);
-    }
-    return rv == APR_SUCCESS ? write_out(spool, bb) : rv;
+    return rv == APR_SUCCESS ? move(spool, bb) : rv;
 }
 
 /* Takes the metadata out. Sets *is_last when the end was among it; returns an HTTP status that a filter has put there,

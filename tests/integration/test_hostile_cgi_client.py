@@ -3,7 +3,9 @@
 
 The member here reads with the strict parser of udr_cgi: no variable twice, none without a name, a body as long as
 CONTENT_LENGTH says. What it refuses fails the test."""
+import contextlib
 import json
+import pathlib
 import re
 
 import pytest
@@ -214,6 +216,31 @@ def test_memory_of_a_body_in_chunks(httpd, recorders, protocol):
     ask(httpd, f"/{protocol}/next")
     recorders[protocol].settle()
     assert [request.target[-2:] for request in recorders[protocol].requests] == ["/x", "xt"]
+
+
+def peak(httpd, reset=False):
+    """The most memory that httpd's children have had at once, in bytes, since it was reset."""
+    kilobytes = 0
+    for pid in httpd.children():
+        if reset:
+            pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5\n")
+        kilobytes += int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+    return kilobytes * 1024
+
+
+def test_memory_of_a_body_in_chunks_of_a_byte(sandbox, recorders, protocol):
+    """What is kept in memory takes no more than it is, however it comes."""
+    httpd = sandbox.httpd(f"UDSRoute / unix:{recorders[protocol].address}|{protocol}://localhost/", children=1, threads=8)
+    ask(httpd, "/x", "POST", body=[b"x"] * 100)
+    before = peak(httpd, reset=True)
+    body = b"".join(chunk(b"y") for _ in range(65000)) + chunk(b"z") + b"0\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(httpd.port)) for _ in range(4)]
+        for client in clients:
+            client.send(b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        for client in clients:
+            assert json.loads(client.read_response("POST").body)["body"] == "y" * 65000 + "z"
+    assert peak(httpd) - before < 8 << 20
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------
