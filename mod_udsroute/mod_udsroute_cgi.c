@@ -184,17 +184,19 @@ static void set_or_unset(apr_table_t *table, const char *name, const char *value
     }
 }
 
-/* PATH_TRANSLATED: what the path behind the script would be as a file of this site. (httpd's own way, a subrequest,
- * would ask the routes, and say where they lead.) */
+/* PATH_TRANSLATED: what the path behind the script would be as a file of this site. (httpd's own way, a subrequest, is
+ * in nobody's place: it would ask the routes, say where they lead, and check passwords for whatever path a client puts
+ * there, on a loop perhaps.) */
 static const char *translate(request_rec *r, const char *path_info)
 {
     return *path_info ? apr_pstrcat(r->pool, ap_document_root(r), path_info, NULL) : NULL;
 }
 
-static void fill_routed(request_rec *r, const script_t *script)
+static void fill(request_rec *r, const script_t *script)
 {
     char *filename = r->filename;
     char *path_info = r->path_info;
+    /* What ap_add_cgi_vars() would make a subrequest of. */
     r->filename = apr_pstrdup(r->pool, script->filename ? script->filename : "");
     r->path_info = NULL;
     ap_add_common_vars(r);
@@ -208,13 +210,10 @@ static void fill_routed(request_rec *r, const script_t *script)
 }
 
 /* httpd has found the file. */
-static void fill_found(request_rec *r, const char *script)
+static script_t found_script(const request_rec *r, const char *filename)
 {
-    char *filename = r->filename;
-    r->filename = apr_pstrdup(r->pool, script);
-    ap_add_common_vars(r);
-    r->filename = filename;
-    ap_add_cgi_vars(r);
+    const char *path_info = r->path_info ? r->path_info : "";
+    return (script_t){.filename = filename, .name = name_of_script(r, path_info), .path_info = path_info};
 }
 
 /* Where REDIRECT_URL is set PHP takes PATH_TRANSLATED for the script, and without that forgets PATH_INFO
@@ -238,14 +237,14 @@ static void drop_framing(apr_table_t *env)
 void udr_cgi_fill(udr_request_t *request, request_rec *r, const udr_match_t *match, const udr_member_t *member)
 {
     const udr_protocol_t *protocol = member->target->scheme->protocol;
+    script_t script;
     if (match->script) {
-        fill_found(r, match->script);
+        script = found_script(r, match->script);
     } else {
         const char *path = decode_path(udr_route_target(match, member, r->pool), r->pool);
-        const script_t script =
-            is_application(r, protocol) ? find_application(r, path) : find_script(r, match, member, path);
-        fill_routed(r, &script);
+        script = is_application(r, protocol) ? find_application(r, path) : find_script(r, match, member, path);
     }
+    fill(r, &script);
     if (protocol->names_script) {
         drop_misunderstood(r->subprocess_env);
     } else {

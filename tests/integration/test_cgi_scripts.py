@@ -12,6 +12,7 @@ from udr_environment import threaded_mpm
 from udr_processes import wait_until
 
 FILES = ("index.php", "shop.php", "uploads/evil.jpg", "cgi/tool.cgi", "dir.php/page.php", "deep/er/x.php")
+MODULES = ("alias", "auth_basic", "authn_file", "authz_user")
 CONFIG = """
 LimitRequestLine 20000
 UDSRouteMatch "^/plain/.+\\.php$" "@TARGET@"
@@ -22,6 +23,12 @@ UDSRouteMatch "^/below/(.*)$" "@TARGET@/$1/index.php"
 UDSRouteMatch "^/front(/.*)?$" "@TARGET@/uploads/evil.jpg$1"
 UDSRouteMatch "^/cgi-bin/(.+\\.cgi(/.*)?)$" "@TARGET@/cgi/$1"
 UDSRoute "/all" "@TARGET@"
+<Location "/private">
+  AuthType Basic
+  AuthName "private"
+  AuthUserFile "@ROOT@/passwords"
+  Require valid-user
+</Location>
 <UDSBalancer scripts>
   UDSMember "@TARGET@"
 </UDSBalancer>
@@ -64,14 +71,19 @@ def httpd(module_sandbox, site):
     )
     text = CONFIG.replace("@TARGET@", "unix:@SOCKET@|fcgi://localhost@SITE@")
     text = text.replace("@SOCKET@", member.address).replace("@SITE@", str(site))
-    return module_sandbox.httpd(text, modules=("alias",), mpm=threaded_mpm(), children=1)
+    return module_sandbox.httpd(text, modules=MODULES, mpm=threaded_mpm(), children=1)
+
+
+def ask(httpd, path, fields=()):
+    """What the member is told."""
+    response = fetch(httpd.port, path, fields=fields)
+    assert response.status == 200, response
+    return dict(json.loads(response.body))
 
 
 def script(httpd, site, path):
     """What is to be run, below the site, and what stands behind it."""
-    response = fetch(httpd.port, path)
-    assert response.status == 200, response
-    variables = dict(json.loads(response.body))
+    variables = ask(httpd, path)
     return variables["SCRIPT_FILENAME"].removeprefix(f"{site}/"), variables.get("PATH_INFO", "")
 
 
@@ -129,6 +141,16 @@ def test_file_that_is_meant(httpd, site, path, expected):
 def test_handler_by_expression(httpd, path):
     """Not for a file that the expression of its section does not match: httpd knows that there is no other."""
     assert fetch(httpd.port, f"/handled{path}").status == 404
+
+
+@pytest.mark.parametrize("begin", ["/handled/shop.php", "/all/shop.php"])
+@pytest.mark.parametrize("behind", ["/private/x", "/all/x", "/handled/x"])
+def test_path_behind_a_script_is_no_request(httpd, begin, behind):
+    """It is asked of nobody but the script: no route says where it leads, no password is looked at."""
+    variables = ask(httpd, begin + behind, [("Authorization", "Basic YWxpY2U6d3Jvbmc=")])
+    assert variables["PATH_INFO"] == behind and "REMOTE_USER" not in variables
+    assert variables["PATH_TRANSLATED"] == variables["DOCUMENT_ROOT"] + behind
+    assert not httpd.log.find("auth_basic:|authn|authz")
 
 
 @pytest.mark.parametrize("begin", ["/all", "/all/deep", "/all/index.php"])

@@ -28,6 +28,7 @@ QUESTION_MARK = "mod_proxy_fcgi refuses a '?' in a file's name"
 WHOLE_PATH = "mod_proxy_fcgi sends the whole path as SCRIPT_FILENAME; PHP takes it apart and keeps it as ORIG_"
 REDIRECTED = "with REDIRECT_URL PHP forgets PATH_INFO, unless SCRIPT_FILENAME begins with proxy:fcgi://"
 NOT_ASKED = "httpd knows that there is no such script, and answers with its own ErrorDocument"
+TRANSLATED = "mod_proxy_fcgi has httpd look what a request for the path behind the script would lead to"
 
 SPLIT = {"ORIG_SCRIPT_FILENAME": WHOLE_PATH, "ORIG_SCRIPT_NAME": WHOLE_PATH}
 SPLIT_ENCODED = {**SPLIT, **dict.fromkeys(("PATH_INFO", "PATH_TRANSLATED", "PHP_SELF"), PATH_ENCODED)}
@@ -55,7 +56,7 @@ class Case:
 CASES = [
     *map(
         Case,
-        """/vars.php /vars.php? /vars.php?a=1&b=%20+%2B&c[]=%3F /vars.php/ /vars.php/info /vars.php/info/
+        """/vars.php /vars.php? /vars.php?a=1&b=%20+%2B&c[]=%3F /vars.php/info
         /vars.php/in%20fo /vars.php/in%3Ffo /vars.php/in%3Ffo?q=%3F /vars.php/in%25fo /vars.php/in%252Ffo /vars.php/a+b
         /vars.php/a;b /vars.php//double//slash /vars.php/%C3%A4 /vars.php/%FF /vars.php/a/../b /vars.php/a/%2e%2e/b
         /vars.php/.%2E /sub/../vars.php/x //vars.php/x /sub//vars.php /sub/ /sub / /?q /sub/index.php/x/y
@@ -72,6 +73,7 @@ CASES = [
     # Documents for errors, rewritten paths: internal redirects with something behind the script.
     *(Case(target, BEHIND_REDIRECT) for target in ("/closed/vars.php", "/pretty/a%20b", "/info/x%3Fy")),
     *(Case(target, BEHIND_REDIRECT) for target in ("/rewritten/path/a%20b/c", "/rewritten/path/x%3Fy")),
+    *(Case(target, {"PATH_TRANSLATED": TRANSLATED}) for target in ("/vars.php/", "/vars.php/info/")),
     Case("/missing.php/x", {"answer": NOT_ASKED}),
     *(Case(target, {"status": QUESTION_MARK}) for target in ("/q%3Fm.php", "/q%3Fm.php/x%3Fy?z")),
     # Routes.
