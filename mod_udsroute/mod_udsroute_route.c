@@ -41,6 +41,19 @@ static const char *group(request_rec *r, const found_t *found, int number)
     return found->is_raw ? udr_path_protect(text, r->pool) : udr_route_encode(r, text);
 }
 
+/* The path; NULL, logged, if it leads out of the target's. */
+static const char *within(request_rec *r, const udr_route_t *route, const char *path)
+{
+    if (udr_path_climbs(path)) {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_WARNING, 0, r,
+            UDRNO(0017) "route '%s': what the request puts into '%s' gives '%s', whose '..' leads out of it: refused",
+            route->path, route->target->path, path);
+        return NULL;
+    }
+    return path;
+}
+
 /* The target's path with $1 … $9 and, for `interpolate`, ${NAME} from the request's environment put in; NULL, logged,
  * when one of those may not be. What is put in is encoded: it can't leave the path. What the configuration says is sent
  * as it is written there. */
@@ -66,15 +79,8 @@ static const char *resolve(request_rec *r, const udr_route_t *route, const found
     if (!*result) {
         return udr_path_protect(path, r->pool);
     }
-    result = apr_pstrcat(r->pool, result, path, NULL);
-    if (udr_path_climbs(result)) {
-        ap_log_rerror(
-            APLOG_MARK, APLOG_WARNING, 0, r,
-            UDRNO(0017) "route '%s': what the request puts into '%s' gives '%s', whose '..' leads out of it: refused",
-            route->path, route->target->path, result);
-        return NULL;
-    }
-    return udr_path_protect(result, r->pool);
+    result = within(r, route, apr_pstrcat(r->pool, result, path, NULL));
+    return result ? udr_path_protect(result, r->pool) : NULL;
 }
 
 /* The same path but for repeated slashes. */
@@ -123,7 +129,9 @@ static const char *prefix_target(request_rec *r, const udr_route_t *route, apr_s
                       "nocanon: '%s' is not as it stands what was routed by '%s', '%s' is sent encoded anew",
                       r->unparsed_uri, route->path, r->uri);
     }
-    return udr_route_with_query(r, udr_path_join(base, udr_route_encode(r, r->uri + taken), r->pool));
+    /* A RewriteRule with [PT] may have put such together (/app/$1, of /x../y), and httpd does not look again. */
+    const char *rest = within(r, route, udr_route_encode(r, r->uri + taken));
+    return rest ? udr_route_with_query(r, udr_path_join(base, rest, r->pool)) : NULL;
 }
 
 static const char *regex_target(request_rec *r, const udr_route_t *route, found_t *found)

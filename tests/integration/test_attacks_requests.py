@@ -188,6 +188,21 @@ def test_matched_groups_can_not_climb(sandbox, backend):
     httpd.log.expect(r"UDR0017.*'\.\.'")
 
 
+@pytest.mark.parametrize("line", ["UDSRoute /base/", "UDSRoute /base", "UDSRouteMatch ^/base/"])
+def test_rewritten_paths_can_not_climb(sandbox, backend, line):
+    """httpd resolves the dots of what was requested, not of what a rule makes of it."""
+    httpd = sandbox.httpd(
+        'RewriteEngine On\nRewriteRule "^/files(.*)$" "/base/$1" [PT]\n'
+        f"{line} unix:{backend.address}|http://localhost/base/\n",
+        modules=["rewrite"],
+    )
+    assert fetch(httpd.port, "/files/a/../b").text.endswith("/b")
+    assert fetch(httpd.port, "/files%252e%252e/b").text.endswith("/%252e%252e/b")
+    assert fetch(httpd.port, "/files../b").status == 400
+    assert len(backend.requests) == 2
+    httpd.log.expect(r"UDR0017.*'\.\.'")
+
+
 # --- what fields reach the member -------------------------------------------------------------------------------------
 
 
