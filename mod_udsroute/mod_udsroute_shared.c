@@ -54,7 +54,8 @@ static apr_uint32_t count_slots(const server_rec *main_server)
     apr_uint32_t count = SPARE_SLOTS;
     for (const server_rec *s = main_server; s; s = s->next) {
         const udr_server_config_t *config = udr_server_config(s);
-        count += 2 * (apr_uint32_t)(config->members->nelts + config->balancers->nelts);
+        /* A member may be the only one at its socket. */
+        count += 2 * (apr_uint32_t)(2 * config->members->nelts + config->balancers->nelts);
         for (int i = 0; i < config->globs->nelts; i++) {
             count += 2 + 2 * (apr_uint32_t)APR_ARRAY_IDX(config->globs, i, const udr_glob_t *)->growth;
         }
@@ -116,6 +117,17 @@ static void configure(apr_uint32_t slot, const udr_settings_t *settings)
     udr_queue_set_limit(share.shared, slot, (apr_uint32_t)settings->maxconn);
 }
 
+/* A runtime's processes are those of its socket: whoever waits for one calls all who have connections to it, by another
+ * route or for another path. (Those of a glob call within it.) Without a slot for that a member does by itself. */
+static void claim_socket(udr_member_t *member)
+{
+    unsigned char identity[UDR_IDENTITY_SIZE];
+    if (member->target->scheme->protocol->is_exclusive) {
+        udr_shared_identify(identity, "", member->target->address->text, "processes", "");
+        member->has_socket_slot = udr_shared_claim(share.shared, identity, &member->socket_slot, NULL) == APR_SUCCESS;
+    }
+}
+
 /* Of plain routes to one member the first has the word: if each had it, the configuration would seem to have changed
  * twice with each reload, and undo what an operator has said. */
 static apr_status_t claim_member(udr_member_t *member, const char *scope)
@@ -125,6 +137,7 @@ static apr_status_t claim_member(udr_member_t *member, const char *scope)
     bool is_again = false;
     udr_shared_identify(identity, scope, target->address->text, target->scheme->name, target->path);
     apr_status_t rv = udr_shared_claim(share.shared, identity, &member->slot, &is_again);
+    claim_socket(member);
     if (rv != APR_SUCCESS || is_again) {
         return rv;
     }

@@ -14,7 +14,7 @@ static void begin_hunger(udr_exchange_t *x)
 {
     udr_yield_t *yield = x->protocol->is_exclusive ? udr_pool_yield(x->member->pool) : NULL;
     if (yield) {
-        udr_hunger_begin(&x->hunger, yield, x->member->slot, x->now);
+        udr_hunger_begin(&x->hunger, yield, udr_member_calls_at(x->member), x->now);
     }
 }
 

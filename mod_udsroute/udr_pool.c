@@ -494,7 +494,7 @@ static bool give_up(udr_giver_t *giver, bool may_wait, apr_time_t now)
 void udr_pool_share(udr_pool_t *pool, udr_yield_t *yield)
 {
     pool->giver.give_up = give_up;
-    udr_yield_add(yield, &pool->giver, pool->member->slot);
+    udr_yield_add(yield, &pool->giver, udr_member_calls_at(pool->member));
 }
 
 udr_yield_t *udr_pool_yield(const udr_pool_t *pool)

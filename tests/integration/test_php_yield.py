@@ -10,7 +10,7 @@ import pytest
 
 import udr_environment
 from udr_client import Client
-from udr_php import make_site, start_fpm
+from udr_php import files_config, make_site, start_fpm
 from udr_processes import unix_sockets_under, wait_until
 
 PROCESSES = 4
@@ -104,6 +104,28 @@ def test_nobody_waits_whoever_holds_the_connections(sandbox, fpm, server, parame
     with Crowd(httpd, 12) as crowd:
         for count in (4, 1, 4, 2, 4, 12, 4, 8, 1, 4, 3, 4) * 3:
             crowd.ask(chance.sample(range(12), count), "/pid.php?ms=20")
+    assert count_hungry(httpd) > 0
+
+
+@pytest.mark.parametrize("others", ["route", "handler", "balancer"])
+def test_members_at_one_socket_share_its_processes(sandbox, fpm, server, others):
+    """Whatever their paths: the connections of one are given up for the requests of another."""
+    loops = server.pop("loops", None)
+    root = make_site(sandbox)
+    target = f"unix:{fpm.socket}|fcgi://localhost{root}"
+    lines = {
+        "route": f'UDSRoute "/other" "{target}/" ttl=1h',
+        "handler": files_config(fpm, root),
+        "balancer": f'<UDSBalancer b>\nUDSMember "{target}" ttl=1h\n</UDSBalancer>\nUDSRoute "/other" "balancer://b"',
+    }
+    config = f"{f'UDSLoops {loops}' if loops else ''}\nKeepAliveTimeout 60\nMaxKeepAliveRequests 0\n"
+    config += f'UDSRoute "/one" "{target}" ttl=1h\n{lines[others]}\n'
+    httpd = sandbox.httpd(config, udsroute_log_level="trace5", **server)
+    other = "/pid.php" if others == "handler" else "/other/pid.php"
+    with Crowd(httpd, 8) as crowd:
+        for path in ("/one/pid.php", other, "/one/pid.php", other):
+            assert len(set(crowd.ask(range(4), f"{path}?ms=300"))) == PROCESSES
+            crowd.ask(range(4, 8), f"{path}?ms=20")
     assert count_hungry(httpd) > 0
 
 

@@ -55,6 +55,17 @@ static void keeps_a_copy_of_its_settings(void **state)
     assert_null(member->pool);
 }
 
+static void calls_where_all_at_its_socket_do(void **state)
+{
+    udr_member_t *member = member_of("unix:/run/a.sock|fcgi://localhost/");
+    (void)state;
+    member->slot = 3;
+    assert_int_equal(udr_member_calls_at(member), 3);
+    member->socket_slot = 5;
+    member->has_socket_slot = true;
+    assert_int_equal(udr_member_calls_at(member), 5);
+}
+
 static void is_what_it_connects_to(void **state)
 {
     static const struct {
@@ -101,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_a_copy_of_its_settings),
+        cmocka_unit_test(calls_where_all_at_its_socket_do),
         cmocka_unit_test(is_what_it_connects_to),
         cmocka_unit_test(is_another_with_another_scheme),
     };
