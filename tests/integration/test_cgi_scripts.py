@@ -34,6 +34,12 @@ UDSRoute "/all" "@TARGET@"
 </UDSBalancer>
 Alias "/handled" "@SITE@"
 AliasMatch "^/aliased(/.*)?$" "@SITE@/cgi/tool.cgi$1"
+<Location "/handled/deep">
+  SetEnv PATH_INFO /forged
+  SetEnv PATH_TRANSLATED /forged
+  SetEnv SCRIPT_FILENAME /forged
+  SetEnv SCRIPT_NAME /forged
+</Location>
 <LocationMatch "^/aliased/.+|^/handled/shop.php/only">
   SetHandler "udsroute:unix:@SOCKET@|fcgi://localhost"
 </LocationMatch>
@@ -151,6 +157,13 @@ def test_path_behind_a_script_is_no_request(httpd, begin, behind):
     assert variables["PATH_INFO"] == behind and "REMOTE_USER" not in variables
     assert variables["PATH_TRANSLATED"] == variables["DOCUMENT_ROOT"] + behind
     assert not httpd.log.find("auth_basic:|authn|authz")
+
+
+def test_environment_names_no_script(httpd, site):
+    """What an .htaccess file may set: PHP takes PATH_TRANSLATED for the script where it finds REDIRECT_URL."""
+    variables = ask(httpd, "/handled/deep/er/x.php")
+    assert variables["SCRIPT_FILENAME"] == f"{site}/deep/er/x.php" and variables["SCRIPT_NAME"] == "/handled/deep/er/x.php"
+    assert "PATH_INFO" not in variables and "PATH_TRANSLATED" not in variables
 
 
 @pytest.mark.parametrize("begin", ["/all", "/all/deep", "/all/index.php"])
