@@ -122,7 +122,7 @@ static void configure(apr_uint32_t slot, const udr_settings_t *settings)
 static void claim_socket(udr_member_t *member)
 {
     unsigned char identity[UDR_IDENTITY_SIZE];
-    if (member->target->scheme->protocol->is_exclusive) {
+    if (udr_protocol_keeps_process(member->target->scheme->protocol)) {
         udr_shared_identify(identity, "", member->target->address->text, "processes", "");
         member->has_socket_slot = udr_shared_claim(share.shared, identity, &member->socket_slot, NULL) == APR_SUCCESS;
     }
@@ -332,7 +332,7 @@ static void share_pools(server_rec *main_server)
         const apr_array_header_t *members = udr_server_config(s)->members;
         for (int i = 0; udr_server_has_own_config(s, main_server) && i < members->nelts; i++) {
             const udr_member_t *member = APR_ARRAY_IDX(members, i, const udr_member_t *);
-            if (member->target->scheme->protocol->is_exclusive && member->slot != UDR_SHARED_NONE) {
+            if (udr_protocol_keeps_process(member->target->scheme->protocol) && member->slot != UDR_SHARED_NONE) {
                 udr_pool_share(member->pool, share.yield);
             }
         }

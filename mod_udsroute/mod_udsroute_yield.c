@@ -21,12 +21,13 @@ static struct {
 static bool has_exclusive(const udr_server_config_t *config)
 {
     for (int i = 0; i < config->members->nelts; i++) {
-        if (APR_ARRAY_IDX(config->members, i, const udr_member_t *)->target->scheme->protocol->is_exclusive) {
+        if (udr_protocol_keeps_process(
+                APR_ARRAY_IDX(config->members, i, const udr_member_t *)->target->scheme->protocol)) {
             return true;
         }
     }
     for (int i = 0; i < config->globs->nelts; i++) {
-        if (APR_ARRAY_IDX(config->globs, i, const udr_glob_t *)->target->scheme->protocol->is_exclusive) {
+        if (udr_protocol_keeps_process(APR_ARRAY_IDX(config->globs, i, const udr_glob_t *)->target->scheme->protocol)) {
             return true;
         }
     }

@@ -328,7 +328,7 @@ static void look_for_process(udr_timer_t *timer)
 static void begin_hunger(udr_check_t *check)
 {
     const udr_member_t *member = check->member;
-    if (check->client->yield && member->target->scheme->protocol->is_exclusive && !check->hunger.yield) {
+    if (check->client->yield && udr_protocol_keeps_process(member->target->scheme->protocol) && !check->hunger.yield) {
         udr_hunger_begin(&check->hunger, check->client->yield, udr_member_calls_at(member), udr_clock_now());
         udr_loop_set_timer(check->loop, &check->look, check->hunger.look_at);
     }

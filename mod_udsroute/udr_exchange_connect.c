@@ -12,7 +12,7 @@
 /* A new connection may wait for a process that idle connections keep. */
 static void begin_hunger(udr_exchange_t *x)
 {
-    udr_yield_t *yield = x->protocol->is_exclusive ? udr_pool_yield(x->member->pool) : NULL;
+    udr_yield_t *yield = udr_protocol_keeps_process(x->protocol) ? udr_pool_yield(x->member->pool) : NULL;
     if (yield) {
         udr_hunger_begin(&x->hunger, yield, udr_member_calls_at(x->member), x->now);
     }

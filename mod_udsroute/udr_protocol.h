@@ -82,6 +82,12 @@ typedef struct udr_protocol_t {
     const char *(*recognize)(const char *data, apr_size_t len);
 } udr_protocol_t;
 
+/* An idle connection to such a member keeps one of its processes from others. */
+static inline bool udr_protocol_keeps_process(const udr_protocol_t *protocol)
+{
+    return protocol->is_exclusive && protocol->has_keepalive;
+}
+
 extern const udr_protocol_t udr_protocol_http1;
 extern const udr_protocol_t udr_protocol_fcgi;
 extern const udr_protocol_t udr_protocol_scgi;

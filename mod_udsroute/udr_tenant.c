@@ -81,7 +81,7 @@ static udr_tenant_t *move_in(const udr_tenants_t *tenants, const udr_glob_t *glo
         apr_pool_destroy(p);
         return NULL;
     }
-    if (tenants->yield && member->target->scheme->protocol->is_exclusive) {
+    if (tenants->yield && udr_protocol_keeps_process(member->target->scheme->protocol)) {
         udr_pool_share(member->pool, tenants->yield);
     }
     return made;
