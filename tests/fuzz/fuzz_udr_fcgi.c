@@ -11,50 +11,7 @@
 #include "mod_udsroute/udr_fcgi.h"
 #include "tests/fuzz/fuzz.h"
 
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                    \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
-static const udr_http1_limits_t limits[] = {{16384, 131072}, {64, 512}, {64, 100}, {100, 64}};
-
-typedef struct bytes_t {
-    char *ptr;
-    size_t len;
-    size_t size;
-} bytes_t;
-
-static void append(bytes_t *bytes, const char *ptr, size_t len)
-{
-    if (bytes->size - bytes->len < len) {
-        bytes->size = (bytes->size + len) * 2;
-        bytes->ptr = realloc(bytes->ptr, bytes->size);
-        REQUIRE(bytes->ptr);
-    }
-    if (len) {
-        memcpy(bytes->ptr + bytes->len, ptr, len);
-    }
-    bytes->len += len;
-}
-
-static void append_number(bytes_t *bytes, unsigned long long number)
-{
-    char text[32];
-    append(bytes, text, (size_t)snprintf(text, sizeof text, "%llu;", number));
-}
-
-static bool equal(const bytes_t *a, const bytes_t *b)
-{
-    return a->len == b->len && (a->len == 0 || memcmp(a->ptr, b->ptr, a->len) == 0);
-}
 
 /* All that was said about a response. */
 typedef struct reading_t {
@@ -149,14 +106,6 @@ static bool is_final(udr_codec_status_t status)
     return status == UDR_CODEC_END || status == UDR_CODEC_BAD;
 }
 
-/* How many bytes come next. */
-static size_t next_piece(unsigned pattern, uint32_t *random)
-{
-    static const unsigned sizes[] = {1, 7, 61, 1021};
-    *random = *random * 1664525u + 1013904223u;
-    return 1 + (*random >> 16) % sizes[pattern % 4];
-}
-
 static void check_final(reading_t *reading)
 {
     char bytes[] = "\1\7\0\1\0\1\0\0x";
@@ -172,7 +121,7 @@ static void read_through(reading_t *reading, const char *response, size_t len, i
     uint32_t random = (uint32_t)pattern;
     size_t arrived = 0;
     memset(reading, 0, sizeof *reading);
-    udr_fcgi_reader_init(&reading->reader, options & 1, &limits[(options >> 1) & 3]);
+    udr_fcgi_reader_init(&reading->reader, options & 1, limits_of(options));
     for (;;) {
         step_once(reading);
         if (is_final(reading->status)) {
@@ -239,7 +188,7 @@ static void check_answer(const reading_t *reading, const bytes_t *answer, int op
     udr_http1_reader_t reader;
     udr_codec_step_t step = {0, {NULL, 0}};
     bytes_t head = {0};
-    udr_http1_reader_init_cgi(&reader, options & 1, &limits[(options >> 1) & 3]);
+    udr_http1_reader_init_cgi(&reader, options & 1, limits_of(options));
     REQUIRE(udr_http1_reader_feed(&reader, answer->ptr, answer->len, &step) == UDR_CODEC_HEAD);
     describe_head(&head, &reader.head);
     REQUIRE(equal(&head, &reading->head));

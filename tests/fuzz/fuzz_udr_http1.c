@@ -10,45 +10,7 @@
 #include "mod_udsroute/udr_http1.h"
 #include "tests/fuzz/fuzz.h"
 
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                    \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
-static const udr_http1_limits_t limits[] = {{16384, 131072}, {64, 512}, {64, 100}, {100, 64}};
-
-typedef struct bytes_t {
-    char *ptr;
-    size_t len;
-    size_t size;
-} bytes_t;
-
-static void append(bytes_t *bytes, const char *ptr, size_t len)
-{
-    if (bytes->size - bytes->len < len) {
-        bytes->size = (bytes->size + len) * 2;
-        bytes->ptr = realloc(bytes->ptr, bytes->size);
-        REQUIRE(bytes->ptr);
-    }
-    if (len) {
-        memcpy(bytes->ptr + bytes->len, ptr, len);
-    }
-    bytes->len += len;
-}
-
-static void append_number(bytes_t *bytes, unsigned long long number)
-{
-    char text[32];
-    append(bytes, text, (size_t)snprintf(text, sizeof(text), "%llu;", number));
-}
 
 /* All that was said about a response. */
 typedef struct reading_t {
@@ -212,22 +174,6 @@ static void check_end(const reading_t *reading, const char *response)
     }
 }
 
-/* How many bytes come next. */
-static size_t next_piece(unsigned pattern, uint32_t *random)
-{
-    *random = *random * 1664525u + 1013904223u;
-    switch (pattern % 4) {
-    case 0:
-        return 1;
-    case 1:
-        return 1 + (*random >> 16) % 7;
-    case 2:
-        return 1 + (*random >> 16) % 61;
-    default:
-        return 1 + (*random >> 16) % 1021;
-    }
-}
-
 /* Reads a response to its end. pattern: how it arrives; negative: whole. */
 static void read_through(reading_t *reading, const char *response, size_t len, int options, int pattern)
 {
@@ -235,8 +181,7 @@ static void read_through(reading_t *reading, const char *response, size_t len, i
     size_t arrived = pattern < 0 ? len : 0;
     memset(reading, 0, sizeof(*reading));
     const bool is_cgi = (options & 8) != 0;
-    (is_cgi ? udr_http1_reader_init_cgi : udr_http1_reader_init)(&reading->reader, options & 1,
-                                                                 &limits[(options >> 1) & 3]);
+    (is_cgi ? udr_http1_reader_init_cgi : udr_http1_reader_init)(&reading->reader, options & 1, limits_of(options));
     for (;;) {
         reading->consumed += step_once(reading, response + reading->consumed, arrived - reading->consumed);
         if (reading->status == UDR_CODEC_END || reading->status == UDR_CODEC_BAD) {
@@ -266,11 +211,6 @@ static void read_through(reading_t *reading, const char *response, size_t len, i
     } else {
         check_end(reading, response);
     }
-}
-
-static bool equal(const bytes_t *a, const bytes_t *b)
-{
-    return a->len == b->len && (a->len == 0 || memcmp(a->ptr, b->ptr, a->len) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
