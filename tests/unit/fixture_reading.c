@@ -3,46 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "tests/unit/fixture_reading.h"
-
-void say(transcript_t *transcript, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    const int len = vsnprintf(transcript->text + transcript->len, TRANSCRIPT_MAX - transcript->len, format, arguments);
-    va_end(arguments);
-    assert_in_range(len, 0, TRANSCRIPT_MAX - transcript->len - 1);
-    transcript->len += (size_t)len;
-}
-
-static void say_slice(transcript_t *transcript, udr_slice_t slice)
-{
-    for (size_t i = 0; i < slice.len; i++) {
-        const unsigned char byte = (unsigned char)slice.ptr[i];
-        say(transcript, byte >= ' ' && byte < 0x7f ? "%c" : "<%02x>", byte);
-    }
-}
-
-static void say_fields(transcript_t *transcript, udr_slice_t section)
-{
-    const char *separator = "";
-    udr_field_t field;
-    say(transcript, " [");
-    while (udr_http1_field_next(&section, &field)) {
-        say(transcript, "%s", separator);
-        say_slice(transcript, field.name);
-        say(transcript, "=");
-        say_slice(transcript, field.value);
-        separator = ", ";
-    }
-    say(transcript, "]");
-}
 
 static void say_head(transcript_t *transcript, const char *what, const udr_http1_head_t *head)
 {
@@ -60,39 +26,31 @@ static void say_head(transcript_t *transcript, const char *what, const udr_http1
     say_fields(transcript, head->fields);
 }
 
-static void say_data(transcript_t *transcript, udr_slice_t data)
-{
-    if (!transcript->in_body) {
-        say(transcript, "; body ");
-    }
-    transcript->in_body = true;
-    say_slice(transcript, data);
-}
-
 void say_answer(transcript_t *transcript, const udr_http1_reader_t *reader, udr_codec_status_t status, udr_slice_t data)
 {
-    const char *separator = transcript->len ? "; " : "";
     switch (status) {
     case UDR_CODEC_INTERIM:
-        say(transcript, "%s", separator);
+        say_next(transcript);
         say_head(transcript, "interim", &reader->head);
         break;
     case UDR_CODEC_HEAD:
-        say(transcript, "%s", separator);
+        say_next(transcript);
         say_head(transcript, "head", &reader->head);
         break;
     case UDR_CODEC_DATA:
-        say_data(transcript, data);
+        say_run(transcript, status, data);
         break;
     case UDR_CODEC_END:
-        say(transcript, "%send", separator);
+        say_next(transcript);
+        say(transcript, "end");
         if (reader->trailers.len) {
             say_fields(transcript, reader->trailers);
         }
         break;
     case UDR_CODEC_BAD:
         assert_non_null(reader->why);
-        say(transcript, "%sbad: %s", separator, reader->why);
+        say_next(transcript);
+        say(transcript, "bad: %s", reader->why);
         break;
     case UDR_CODEC_NOTE:
         fail_msg("HTTP has no notes");
@@ -121,11 +79,6 @@ size_t feed_once(run_t *run, const char *bytes, size_t len, transcript_t *transc
     }
     free(copy);
     return step.consumed;
-}
-
-bool is_final(udr_codec_status_t status)
-{
-    return status == UDR_CODEC_END || status == UDR_CODEC_BAD;
 }
 
 /* Feeds a response until END, BAD, or all of it has been fed. */
@@ -164,10 +117,11 @@ const char *transcribe_reading(const udr_http1_reader_t *fresh, const char *resp
 {
     static transcript_t transcript;
     run_t run = {.reader = *fresh};
-    memset(&transcript, 0, sizeof(transcript));
+    clear(&transcript);
     run_through(&run, response, len, pieces, &transcript);
     if (!is_final(run.status)) {
-        say(&transcript, "%smore %zu", transcript.len ? "; " : "", len - run.consumed);
+        say_next(&transcript);
+        say(&transcript, "more %zu", len - run.consumed);
         const udr_codec_status_t status = udr_http1_reader_eof(&run.reader, len - run.consumed);
         say_answer(&transcript, &run.reader, status, (udr_slice_t){NULL, 0});
     } else if (run.status == UDR_CODEC_END && run.consumed < len) {

@@ -4,21 +4,7 @@
 #ifndef FIXTURE_READING_H
 #define FIXTURE_READING_H
 
-#include "mod_udsroute/udr_http1.h"
-
-#define TRANSCRIPT_MAX (1 << 16)
-
-typedef struct transcript_t {
-    char text[TRANSCRIPT_MAX];
-    size_t len;
-    bool in_body;
-} transcript_t;
-
-/* How a response arrives: a first piece, then pieces of one size. */
-typedef struct pieces_t {
-    size_t first;
-    size_t then;
-} pieces_t;
+#include "tests/unit/fixture_transcript.h"
 
 /* A response on its way through a reader, as a caller with a buffer would do it. */
 typedef struct run_t {
@@ -27,13 +13,9 @@ typedef struct run_t {
     size_t consumed; /* of the whole response */
 } run_t;
 
-__attribute__((format(printf, 2, 3))) void say(transcript_t *transcript, const char *format, ...);
-
 /* Writes down one answer. */
 void say_answer(transcript_t *transcript, const udr_http1_reader_t *reader, udr_codec_status_t status,
                 udr_slice_t data);
-
-bool is_final(udr_codec_status_t status);
 
 /* One call, on a copy of exactly the bytes that may be looked at: a sanitizer notices every other. Returns what was
  * consumed. transcript may be NULL. */

@@ -13,12 +13,13 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/fixture_transcript.h"
+
 #include <apr_general.h>
 
-#define TEXT(literal)  literal, sizeof(literal) - 1
-#define COUNT(array)   (sizeof(array) / sizeof(*(array)))
-#define TRANSCRIPT_MAX (1 << 18)
-#define PARTS_MAX      12
+#define TEXT(literal) literal, sizeof(literal) - 1
+#define COUNT(array)  (sizeof(array) / sizeof(*(array)))
+#define PARTS_MAX     12
 
 /* Records, in rows of tables. */
 #define OUT(text, padding)                                                                                             \
@@ -99,91 +100,47 @@ static bytes_t assemble(const part_t *parts)
 
 /* --- transcripts --- */
 
-typedef struct transcript_t {
-    char text[TRANSCRIPT_MAX];
-    size_t len;
-    udr_codec_status_t run; /* DATA, NOTE: of what the last bytes are a run */
-} transcript_t;
-
-__attribute__((format(printf, 2, 3))) static void say(transcript_t *transcript, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    const int len = vsnprintf(transcript->text + transcript->len, TRANSCRIPT_MAX - transcript->len, format, arguments);
-    va_end(arguments);
-    assert_in_range(len, 0, TRANSCRIPT_MAX - transcript->len - 1);
-    transcript->len += (size_t)len;
-}
-
-static void say_slice(transcript_t *transcript, udr_slice_t slice)
-{
-    for (size_t i = 0; i < slice.len; i++) {
-        const unsigned char byte = (unsigned char)slice.ptr[i];
-        say(transcript, byte >= ' ' && byte < 0x7f ? "%c" : "<%02x>", byte);
-    }
-}
-
 static void say_head(transcript_t *transcript, const udr_http1_head_t *head)
 {
-    udr_slice_t section = head->fields;
-    const char *separator = "";
-    udr_field_t field;
     assert_true(head->persistent);
     assert_true(head->is_cgi);
     say(transcript, "head %d%s", head->status, head->framing == UDR_HTTP1_NO_BODY ? " bodiless" : "");
     if (head->has_length) {
         say(transcript, " length %llu", (unsigned long long)head->length);
     }
-    say(transcript, " [");
-    while (udr_http1_field_next(&section, &field)) {
-        say(transcript, "%s", separator);
-        say_slice(transcript, field.name);
-        say(transcript, "=");
-        say_slice(transcript, field.value);
-        separator = ", ";
-    }
-    say(transcript, "]");
+    say_fields(transcript, head->fields);
 }
 
 /* Writes down one answer. */
 static void say_answer(transcript_t *transcript, const udr_fcgi_reader_t *reader, udr_codec_status_t status,
                        udr_slice_t data)
 {
-    const char *separator = transcript->len ? "; " : "";
     switch (status) {
     case UDR_CODEC_HEAD:
-        say(transcript, "%s", separator);
+        say_next(transcript);
         say_head(transcript, &reader->cgi.head);
         break;
     case UDR_CODEC_DATA:
     case UDR_CODEC_NOTE:
-        if (transcript->run != status) {
-            say(transcript, "%s%s ", separator, status == UDR_CODEC_DATA ? "body" : "note");
-        }
-        say_slice(transcript, data);
+        say_run(transcript, status, data);
         break;
     case UDR_CODEC_END:
         assert_true(reader->cgi.head.persistent);
-        say(transcript, "%send", separator);
+        say_next(transcript);
+        say(transcript, "end");
         break;
     case UDR_CODEC_BAD:
         assert_non_null(reader->why);
-        say(transcript, "%sbad: %s%s", separator, reader->why, reader->is_busy ? " (busy)" : "");
+        say_next(transcript);
+        say(transcript, "bad: %s%s", reader->why, reader->is_busy ? " (busy)" : "");
         break;
     case UDR_CODEC_INTERIM:
         fail_msg("FastCGI has no interim responses");
         break;
     case UDR_CODEC_MORE:
-        return;
+        break;
     }
-    transcript->run = status;
 }
-
-/* How a response arrives: a first piece, then pieces of one size. */
-typedef struct pieces_t {
-    size_t first;
-    size_t then;
-} pieces_t;
 
 /* A response on its way through a reader, as a caller with a buffer would do it. */
 typedef struct run_t {
@@ -193,11 +150,6 @@ typedef struct run_t {
     bytes_t held;    /* what was not consumed, with what the reader has made of it */
     size_t consumed; /* of the whole response */
 } run_t;
-
-static bool is_final(udr_codec_status_t status)
-{
-    return status == UDR_CODEC_END || status == UDR_CODEC_BAD;
-}
 
 /* One call, on exactly the bytes that may be looked at: a sanitizer notices every other. */
 static void feed_once(run_t *run, transcript_t *transcript)
@@ -255,7 +207,8 @@ static void run_through(run_t *run, bytes_t response, pieces_t pieces, transcrip
         }
         assert_true(run->held.len <= run->limits->head + UDR_FCGI_CONTENT_MAX + 255 + UDR_FCGI_HEADER);
         if (arrived == response.len) {
-            say(transcript, "%smore, %zu pending", transcript->len ? "; " : "", run->held.len);
+            say_next(transcript);
+            say(transcript, "more, %zu pending", run->held.len);
             run->status = udr_fcgi_reader_eof(&run->reader, run->held.len);
             assert_true(is_final(run->status));
             say(transcript, "; closed: %s", run->status == UDR_CODEC_END ? "end" : run->reader.why);
@@ -274,7 +227,7 @@ static const char *transcribe(bytes_t response, bool head_request, const udr_htt
 {
     static transcript_t transcript;
     run_t run;
-    memset(&transcript, 0, sizeof transcript);
+    clear(&transcript);
     memset(&run.reader, 0xa5, sizeof run.reader);
     run.limits = limits;
     run.held = (bytes_t){NULL, 0};
