@@ -2,18 +2,12 @@
 #include "mod_udsroute/udr_protocol_http1.h"
 #include "mod_udsroute/udr_scgi_request.h"
 
-static apr_size_t write_head(const udr_request_t *request, bool persistent, char *room)
-{
-    (void)persistent; /* it never is */
-    return udr_scgi_request_head(request, room);
-}
-
 const udr_protocol_t udr_protocol_scgi = {
     .name = "SCGI",
     .is_cgi = true,
     .is_exclusive = true,
     .head_room = udr_scgi_request_room,
-    .write_head = write_head,
+    .write_head = udr_scgi_request_head,
     .write_frame = udr_protocol_http1_no_frame,
     .write_end = udr_protocol_http1_no_end,
     .reader_init = udr_protocol_http1_init_cgi,

@@ -68,11 +68,12 @@ apr_size_t udr_scgi_request_room(const udr_request_t *request, const char **why)
     return NUMBER_MAX + variables_room(request) + 1; /* the comma */
 }
 
-apr_size_t udr_scgi_request_head(const udr_request_t *request, char *room)
+apr_size_t udr_scgi_request_head(const udr_request_t *request, bool persistent, char *room)
 {
     char number[NUMBER_MAX];
     const apr_array_header_t *array = request->params ? apr_table_elts(request->params) : NULL;
     const apr_table_entry_t *entries = array ? (const apr_table_entry_t *)array->elts : NULL;
+    (void)persistent;
     char *out = room + apr_snprintf(room, NUMBER_MAX, "%" APR_SIZE_T_FMT ":", variables_room(request));
     print_content_length(request, number);
     out = put_text(out, CONTENT_LENGTH);

@@ -10,7 +10,7 @@
  * without a name, or a body whose length is not known. */
 apr_size_t udr_scgi_request_room(const udr_request_t *request, const char **why);
 
-/* Writes the netstring where there is so much room; returns its length. */
-apr_size_t udr_scgi_request_head(const udr_request_t *request, char *room);
+/* Writes the netstring where there is so much room; returns its length. persistent: never, it makes no difference. */
+apr_size_t udr_scgi_request_head(const udr_request_t *request, bool persistent, char *room);
 
 #endif

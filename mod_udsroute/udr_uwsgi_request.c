@@ -79,13 +79,14 @@ apr_size_t udr_uwsgi_request_room(const udr_request_t *request, const char **why
     return HEADER_LENGTH + room;
 }
 
-apr_size_t udr_uwsgi_request_head(const udr_request_t *request, char *room)
+apr_size_t udr_uwsgi_request_head(const udr_request_t *request, bool persistent, char *room)
 {
     char number[24];
     const char *length = content_length(request, number);
     char *out = room + HEADER_LENGTH;
     const apr_array_header_t *array = request->params ? apr_table_elts(request->params) : NULL;
     const apr_table_entry_t *entries = array ? (const apr_table_entry_t *)array->elts : NULL;
+    (void)persistent;
     for (int i = 0; array && i < array->nelts; i++) {
         if (!is_written_elsewhere(entries[i].key)) {
             out = put_text(out, entries[i].key);

@@ -61,7 +61,7 @@ static void writes_its_own_heads(void **state)
     const char *why = NULL;
     (void)state;
     assert_in_range(protocol->head_room(&request, &why), 1, sizeof room);
-    apr_size_t len = udr_scgi_request_head(&request, expected);
+    apr_size_t len = udr_scgi_request_head(&request, false, expected);
     assert_int_equal(protocol->write_head(&request, false, room), len);
     assert_memory_equal(room, expected, len);
     assert_int_equal(protocol->write_head(&request, true, room), len);

@@ -56,7 +56,7 @@ static void assert_head(const udr_request_t *request, const char *expected, apr_
     assert_string_equal(why, "untouched");
     char *room = malloc(size);
     assert_non_null(room);
-    apr_size_t written = udr_scgi_request_head(request, room);
+    apr_size_t written = udr_scgi_request_head(request, false, room);
     assert_true(written <= size);
     assert_int_equal(written, len);
     assert_memory_equal(room, expected, len);
