@@ -8,50 +8,19 @@
 
 #include "mod_udsroute/udr_fcgi.h"
 #include "mod_udsroute/udr_fcgi_request.h"
+#include "tests/unit/fixture_request.h"
 
 #include <apr_general.h>
-#include <apr_strings.h>
 
 #include <string.h>
 
-#define TEXT(literal) literal, sizeof(literal) - 1
 #define BEGIN         "\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0"
 #define BEGIN_KEEP    "\1\1\0\1\0\10\0\0\0\1\1\0\0\0\0\0"
 #define PARAMS(len)   "\1\4\0\1\0" len "\0\0"
 #define END_OF_PARAMS "\1\4\0\1\0\0\0\0"
 #define END_OF_STDIN  "\1\5\0\1\0\0\0\0"
 
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
-
-static udr_request_t request_of(udr_body_t body, apr_uint64_t length)
-{
-    return (udr_request_t){.method = "GET",
-                           .target = "/",
-                           .host = "h",
-                           .fields = apr_table_make(pool, 1),
-                           .body = body,
-                           .length = length,
-                           .params = apr_table_make(pool, 1)};
-}
-
-/* One variable more. */
-static void say(const udr_request_t *request, const char *name, const char *value)
-{
-    apr_table_addn((apr_table_t *)(uintptr_t)request->params, name, value);
-}
+static const writer_t writer = {udr_fcgi_request_room, udr_fcgi_request_head};
 
 static char *repeat(char byte, apr_size_t len)
 {
@@ -61,33 +30,13 @@ static char *repeat(char byte, apr_size_t len)
     return text;
 }
 
-/* Writes the request where there is room for so many bytes and not one more: a sanitizer notices. */
-static udr_slice_t write_request(const udr_request_t *request, bool persistent)
+/* It takes all the room it has asked for. */
+static udr_slice_t write_exactly(const udr_request_t *request, bool persistent)
 {
     const char *why = NULL;
-    apr_size_t room = udr_fcgi_request_room(request, &why);
-    char *bytes = test_malloc(room);
-    assert_true(room > 0);
-    assert_null(why);
-    assert_int_equal(udr_fcgi_request_head(request, persistent, bytes), room);
-    udr_slice_t written = {apr_pmemdup(pool, bytes, room), room};
-    test_free(bytes);
+    const udr_slice_t written = write_request(&writer, request, persistent);
+    assert_int_equal(written.len, udr_fcgi_request_room(request, &why));
     return written;
-}
-
-static void assert_written(const udr_request_t *request, const char *expected, apr_size_t len)
-{
-    udr_slice_t written = write_request(request, false);
-    assert_int_equal(written.len, len);
-    assert_memory_equal(written.ptr, expected, len);
-}
-
-static void assert_refused(const udr_request_t *request, const char *expected)
-{
-    const char *why = NULL;
-    assert_int_equal(udr_fcgi_request_room(request, &why), 0);
-    assert_non_null(why);
-    assert_string_equal(why, expected);
 }
 
 /* A reader of its own, as plain as can be: joins the stream PARAMS. Returns what is behind its end. */
@@ -132,47 +81,50 @@ static void assert_pair(const char **at, const char *name, const char *value)
 
 static void writes_begin_variables_and_ends(void **state)
 {
-    const udr_request_t request = request_of(UDR_BODY_NONE, 0);
+    const udr_request_t request = request_of("GET", UDR_BODY_NONE, 0);
     (void)state;
-    say(&request, "A", "xy");
-    say(&request, "REQUEST_METHOD", "");
-    assert_written(&request, TEXT(BEGIN PARAMS("\25") "\1\2"
-                                                      "Axy\16\0REQUEST_METHOD" END_OF_PARAMS END_OF_STDIN));
+    add_variable(&request, "A", "xy");
+    add_variable(&request, "REQUEST_METHOD", "");
+    assert_slice(write_exactly(&request, false),
+                 BYTES(BEGIN PARAMS("\25") "\1\2"
+                                           "Axy\16\0REQUEST_METHOD" END_OF_PARAMS END_OF_STDIN));
 }
 
 static void asks_to_keep_the_connection(void **state)
 {
-    const udr_request_t request = request_of(UDR_BODY_NONE, 0);
+    const udr_request_t request = request_of("GET", UDR_BODY_NONE, 0);
     (void)state;
-    udr_slice_t written = write_request(&request, true);
+    udr_slice_t written = write_exactly(&request, true);
     assert_int_equal(written.len, sizeof BEGIN_KEEP - 1 + 16);
     assert_memory_equal(written.ptr, BEGIN_KEEP, sizeof BEGIN_KEEP - 1);
 }
 
 static void needs_no_variables(void **state)
 {
-    udr_request_t request = request_of(UDR_BODY_NONE, 0);
+    udr_request_t request = request_of("GET", UDR_BODY_NONE, 0);
     (void)state;
-    assert_written(&request, TEXT(BEGIN END_OF_PARAMS END_OF_STDIN));
+    assert_slice(write_exactly(&request, false), BYTES(BEGIN END_OF_PARAMS END_OF_STDIN));
     request.params = NULL;
-    assert_written(&request, TEXT(BEGIN END_OF_PARAMS END_OF_STDIN));
+    assert_slice(write_exactly(&request, false), BYTES(BEGIN END_OF_PARAMS END_OF_STDIN));
 }
 
 /* The variable that says how much STDIN holds is the writer's own. */
 static void says_how_long_the_body_is(void **state)
 {
-    udr_request_t request = request_of(UDR_BODY_LENGTH, 5);
+    udr_request_t request = request_of("GET", UDR_BODY_LENGTH, 5);
     (void)state;
-    say(&request, "CONTENT_LENGTH", "17");
-    say(&request, "content_length", "18");
+    add_variable(&request, "CONTENT_LENGTH", "17");
+    add_variable(&request, "content_length", "18");
     /* What follows in STDIN is the body. */
-    assert_written(&request, TEXT(BEGIN PARAMS("\21") "\16\1CONTENT_LENGTH5" END_OF_PARAMS));
+    assert_slice(write_exactly(&request, false), BYTES(BEGIN PARAMS("\21") "\16\1CONTENT_LENGTH5" END_OF_PARAMS));
     request.length = 0;
-    assert_written(&request, TEXT(BEGIN PARAMS("\21") "\16\1CONTENT_LENGTH0" END_OF_PARAMS END_OF_STDIN));
+    assert_slice(write_exactly(&request, false),
+                 BYTES(BEGIN PARAMS("\21") "\16\1CONTENT_LENGTH0" END_OF_PARAMS END_OF_STDIN));
     request.length = UINT64_MAX;
-    assert_written(&request, TEXT(BEGIN PARAMS("\44") "\16\24CONTENT_LENGTH18446744073709551615" END_OF_PARAMS));
+    assert_slice(write_exactly(&request, false),
+                 BYTES(BEGIN PARAMS("\44") "\16\24CONTENT_LENGTH18446744073709551615" END_OF_PARAMS));
     request.body = UDR_BODY_NONE;
-    assert_written(&request, TEXT(BEGIN END_OF_PARAMS END_OF_STDIN));
+    assert_slice(write_exactly(&request, false), BYTES(BEGIN END_OF_PARAMS END_OF_STDIN));
 }
 
 static void writes_lengths_in_one_byte_or_four(void **state)
@@ -180,14 +132,14 @@ static void writes_lengths_in_one_byte_or_four(void **state)
     static const apr_size_t lengths[] = {0, 1, 126, 127, 128, 129, 255, 256, 65535, 65536, 1 << 20};
     (void)state;
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        const udr_request_t request = request_of(UDR_BODY_LENGTH, 1);
+        const udr_request_t request = request_of("GET", UDR_BODY_LENGTH, 1);
         const char *value = repeat('v', lengths[i]);
         const char *name = repeat('n', lengths[i] + 1);
         udr_slice_t params;
-        say(&request, "X", value);
-        say(&request, name, "x");
-        say(&request, "LAST", "\1\n\r\x7f\xff");
-        udr_slice_t written = write_request(&request, false);
+        add_variable(&request, "X", value);
+        add_variable(&request, name, "x");
+        add_variable(&request, "LAST", "\1\n\r\x7f\xff");
+        udr_slice_t written = write_exactly(&request, false);
         const char *behind = join_params(written, &params);
         assert_ptr_equal(behind, written.ptr + written.len);
         const char *at = params.ptr;
@@ -204,12 +156,12 @@ static void cuts_the_stream_where_a_record_is_full(void **state)
 {
     (void)state;
     for (apr_size_t len = 65500; len < 65560; len++) {
-        const udr_request_t request = request_of(UDR_BODY_NONE, 0);
+        const udr_request_t request = request_of("GET", UDR_BODY_NONE, 0);
         const char *value = repeat('v', len);
         udr_slice_t params;
-        say(&request, "AB", value);
-        say(&request, "C", "D");
-        udr_slice_t written = write_request(&request, false);
+        add_variable(&request, "AB", value);
+        add_variable(&request, "C", "D");
+        udr_slice_t written = write_exactly(&request, false);
         apr_size_t total = 1 + 4 + 2 + len + 4;
         assert_int_equal(written.len, 16 + total + 8 * ((total + 65534) / 65535) + 16);
         const char *behind = join_params(written, &params);
@@ -247,12 +199,12 @@ static void cuts_no_pair_that_fits_into_a_record(void **state)
                                          3,     65000, 500,   600,       32000,     33521};
     (void)state;
     for (apr_size_t shift = 0; shift < 12; shift++) {
-        const udr_request_t request = request_of(UDR_BODY_LENGTH, 12345);
+        const udr_request_t request = request_of("GET", UDR_BODY_LENGTH, 12345);
         udr_slice_t params;
         for (int i = 0; i < 12; i++) {
-            say(&request, "N", repeat('v', lengths[((apr_size_t)i * 5 + shift) % 12]));
+            add_variable(&request, "N", repeat('v', lengths[((apr_size_t)i * 5 + shift) % 12]));
         }
-        udr_slice_t written = write_request(&request, false);
+        udr_slice_t written = write_exactly(&request, false);
         assert_whole_pairs(written);
         (void)join_params(written, &params);
         const char *at = params.ptr;
@@ -265,25 +217,20 @@ static void cuts_no_pair_that_fits_into_a_record(void **state)
 
 static void refuses_what_can_not_be_said(void **state)
 {
-    udr_request_t request = request_of(UDR_BODY_CHUNKED, 0);
     (void)state;
-    assert_refused(&request, "a body of unknown length");
-    request = request_of(UDR_BODY_NONE, 0);
-    say(&request, "A", "b");
-    say(&request, "", "value");
-    say(&request, "C", "d");
-    assert_refused(&request, "a variable without a name");
+    assert_unknown_length_refused(&writer);
+    assert_nameless_variable_refused(&writer);
 }
 
 static void refuses_too_many_variables(void **state)
 {
-    udr_request_t request = request_of(UDR_BODY_NONE, 0);
+    udr_request_t request = request_of("GET", UDR_BODY_NONE, 0);
     (void)state;
-    say(&request, "A", repeat('v', UDR_FCGI_PARAMS_MAX - 6));
-    assert_int_equal(write_request(&request, false).len, 16 + UDR_FCGI_PARAMS_MAX + 8 * 257 + 16);
-    request = request_of(UDR_BODY_NONE, 0);
-    say(&request, "A", repeat('v', UDR_FCGI_PARAMS_MAX - 5));
-    assert_refused(&request, "variables of more than 16 MiB");
+    add_variable(&request, "A", repeat('v', UDR_FCGI_PARAMS_MAX - 6));
+    assert_int_equal(write_exactly(&request, false).len, 16 + UDR_FCGI_PARAMS_MAX + 8 * 257 + 16);
+    request = request_of("GET", UDR_BODY_NONE, 0);
+    add_variable(&request, "A", repeat('v', UDR_FCGI_PARAMS_MAX - 5));
+    assert_refused(&writer, &request, "variables of more than 16 MiB");
 }
 
 int main(void)

@@ -7,131 +7,77 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_uwsgi_request.h"
+#include "tests/unit/fixture_request.h"
 
 #include <apr_general.h>
-#include <apr_strings.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT(literal) literal, sizeof(literal) - 1
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
-
-static udr_request_t request_of(udr_body_t body, apr_uint64_t length)
-{
-    return (udr_request_t){.method = "POST",
-                           .target = "/",
-                           .host = "h",
-                           .fields = apr_table_make(pool, 1),
-                           .params = apr_table_make(pool, 4),
-                           .body = body,
-                           .length = length};
-}
-
-static void add(udr_request_t *request, const char *name, const char *value)
-{
-    apr_table_addn((apr_table_t *)(uintptr_t)request->params, name, value);
-}
-
-/* In exactly as much room as was asked for: a sanitizer notices every byte beyond. */
-static void assert_head(const udr_request_t *request, const char *expected, apr_size_t len)
-{
-    const char *why = "untouched";
-    apr_size_t size = udr_uwsgi_request_room(request, &why);
-    assert_true(size > 0);
-    assert_string_equal(why, "untouched");
-    char *room = malloc(size);
-    assert_non_null(room);
-    apr_size_t written = udr_uwsgi_request_head(request, false, room);
-    assert_true(written <= size);
-    assert_int_equal(written, len);
-    assert_memory_equal(room, expected, len);
-    free(room);
-}
-
-static void assert_refused(const udr_request_t *request, const char *expected)
-{
-    const char *why = NULL;
-    assert_int_equal(udr_uwsgi_request_room(request, &why), 0);
-    assert_string_equal(why, expected);
-}
+static const writer_t writer = {udr_uwsgi_request_room, udr_uwsgi_request_head};
 
 static void writes_variables_with_their_lengths(void **state)
 {
-    udr_request_t request = request_of(UDR_BODY_NONE, 0);
+    udr_request_t request = request_of("POST", UDR_BODY_NONE, 0);
     (void)state;
-    add(&request, "REQUEST_METHOD", "GET");
-    add(&request, "QUERY_STRING", "");
-    add(&request, "X", "\xc3\xa4");
-    assert_head(&request, TEXT("\0\x2c\0\0"
-                               "\x0e\0REQUEST_METHOD\x03\0GET"
-                               "\x0c\0QUERY_STRING\0\0"
-                               "\x01\0X\x02\0\xc3\xa4"));
+    add_variable(&request, "REQUEST_METHOD", "GET");
+    add_variable(&request, "QUERY_STRING", "");
+    add_variable(&request, "X", "\xc3\xa4");
+    assert_written(&writer, &request,
+                   BYTES("\0\x2c\0\0"
+                         "\x0e\0REQUEST_METHOD\x03\0GET"
+                         "\x0c\0QUERY_STRING\0\0"
+                         "\x01\0X\x02\0\xc3\xa4"));
 }
 
 static void writes_long_values_and_long_packets(void **state)
 {
-    udr_request_t request = request_of(UDR_BODY_NONE, 0);
+    udr_request_t request = request_of("POST", UDR_BODY_NONE, 0);
     char value[301];
     char expected[4 + 2 + 1 + 2 + 300];
     (void)state;
     memset(value, 'v', 300);
     value[300] = '\0';
-    add(&request, "A", value);
+    add_variable(&request, "A", value);
     /* 305 bytes: 0x131; a value of 300: 0x12c */
     memcpy(expected, "\0\x31\x01\0\x01\0A\x2c\x01", 9);
     memcpy(expected + 9, value, 300);
-    assert_head(&request, expected, sizeof expected);
+    assert_written(&writer, &request, (udr_slice_t){expected, sizeof expected});
 }
 
 static void says_how_long_a_body_is(void **state)
 {
-    udr_request_t request = request_of(UDR_BODY_LENGTH, 0);
+    udr_request_t request = request_of("POST", UDR_BODY_LENGTH, 0);
     (void)state;
-    assert_head(&request, TEXT("\0\x13\0\0\x0e\0CONTENT_LENGTH\x01\0"
-                               "0"));
+    assert_written(&writer, &request,
+                   BYTES("\0\x13\0\0\x0e\0CONTENT_LENGTH\x01\0"
+                         "0"));
     request.length = UINT64_MAX;
-    assert_head(&request, TEXT("\0\x26\0\0\x0e\0CONTENT_LENGTH\x14\0"
-                               "18446744073709551615"));
+    assert_written(&writer, &request,
+                   BYTES("\0\x26\0\0\x0e\0CONTENT_LENGTH\x14\0"
+                         "18446744073709551615"));
     /* No other word on it gets there. */
-    add(&request, "CONTENT_LENGTH", "5");
+    add_variable(&request, "CONTENT_LENGTH", "5");
     request.length = 7;
-    assert_head(&request, TEXT("\0\x13\0\0\x0e\0CONTENT_LENGTH\x01\0"
-                               "7"));
+    assert_written(&writer, &request,
+                   BYTES("\0\x13\0\0\x0e\0CONTENT_LENGTH\x01\0"
+                         "7"));
     request.body = UDR_BODY_NONE;
-    assert_head(&request, TEXT("\0\0\0\0"));
+    assert_written(&writer, &request, BYTES("\0\0\0\0"));
     request.params = NULL;
-    assert_head(&request, TEXT("\0\0\0\0"));
+    assert_written(&writer, &request, BYTES("\0\0\0\0"));
 }
 
 static void refuses_a_body_of_unknown_length(void **state)
 {
-    const udr_request_t request = request_of(UDR_BODY_CHUNKED, 0);
     (void)state;
-    assert_refused(&request, "a body of unknown length");
+    assert_unknown_length_refused(&writer);
 }
 
 static void refuses_a_variable_without_a_name(void **state)
 {
-    udr_request_t request = request_of(UDR_BODY_NONE, 0);
     (void)state;
-    add(&request, "A", "b");
-    add(&request, "", "c");
-    assert_refused(&request, "a variable without a name");
+    assert_nameless_variable_refused(&writer);
 }
 
 #define TOO_MUCH                                                                                                       \
@@ -140,25 +86,25 @@ static void refuses_a_variable_without_a_name(void **state)
 static void refuses_what_the_length_of_a_packet_cannot_say(void **state)
 {
     static char value[70000];
-    udr_request_t request = request_of(UDR_BODY_NONE, 0);
+    udr_request_t request = request_of("POST", UDR_BODY_NONE, 0);
     (void)state;
     memset(value, 'v', sizeof value - 1);
-    add(&request, "A", value);
-    assert_refused(&request, TOO_MUCH);
+    add_variable(&request, "A", value);
+    assert_refused(&writer, &request, TOO_MUCH);
     /* 4 bytes of lengths, one of name */
     value[65535 - 5] = '\0';
     char *expected = malloc(4 + 65535);
     assert_non_null(expected);
     memcpy(expected, "\0\xff\xff\0\x01\0A\xfa\xff", 9);
     memcpy(expected + 9, value, 65530);
-    assert_head(&request, expected, 4 + 65535);
+    assert_written(&writer, &request, (udr_slice_t){expected, 4 + 65535});
     free(expected);
     request.body = UDR_BODY_LENGTH; /* CONTENT_LENGTH is one of them */
-    assert_refused(&request, TOO_MUCH);
+    assert_refused(&writer, &request, TOO_MUCH);
     request.body = UDR_BODY_NONE;
     value[65535 - 5] = 'v';
     value[65535 - 4] = '\0';
-    assert_refused(&request, TOO_MUCH);
+    assert_refused(&writer, &request, TOO_MUCH);
 }
 
 int main(void)
