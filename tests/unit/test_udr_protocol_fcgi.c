@@ -6,55 +6,22 @@
 
 #include <cmocka.h>
 
-#include "mod_udsroute/udr_protocol.h"
-#include "mod_udsroute/udr_target.h"
+#include "tests/unit/fixture_protocol.h"
 
 #include <apr_general.h>
-#include <apr_strings.h>
 
 #include <string.h>
 
-#define BYTES(literal) ((udr_slice_t){literal, sizeof(literal) - 1})
-#define END_OF_STDIN   "\1\5\0\1\0\0\0\0"
-#define ANSWER         "\1\6\0\1\0\32\0\0Content-Type: a/b\r\n\r\nhello"
-#define END(status)    "\1\3\0\1\0\10\0\0\0\0\0\0" status "\0\0\0"
+#define END_OF_STDIN "\1\5\0\1\0\0\0\0"
+#define ANSWER       "\1\6\0\1\0\32\0\0Content-Type: a/b\r\n\r\nhello"
+#define END(status)  "\1\3\0\1\0\10\0\0\0\0\0\0" status "\0\0\0"
 
 static const udr_protocol_t *const protocol = &udr_protocol_fcgi;
-static const udr_http1_limits_t usual = {1024, 8192};
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
-
-static udr_request_t request_of(const char *method, udr_body_t body)
-{
-    return (udr_request_t){
-        .method = method, .target = "/", .host = "h", .fields = apr_table_make(pool, 1), .body = body, .length = 5};
-}
-
-static void assert_slice(udr_slice_t slice, udr_slice_t expected)
-{
-    assert_int_equal(slice.len, expected.len);
-    assert_memory_equal(slice.ptr, expected.ptr, expected.len);
-}
 
 static void is_what_the_fcgi_scheme_speaks(void **state)
 {
-    const udr_target_t *target = NULL;
     (void)state;
-    assert_null(udr_target_parse(&target, "unix:/run/a.sock|fcgi://localhost/", "/run", pool));
-    assert_ptr_equal(target->scheme->protocol, protocol);
-    assert_string_equal(protocol->name, "FastCGI");
+    assert_spoken(protocol, "FastCGI", "unix:/run/a.sock|fcgi://localhost/");
     assert_true(protocol->names_script);
     assert_true(protocol->is_cgi && protocol->is_exclusive && protocol->has_keepalive && protocol->is_framed);
     assert_null(protocol->reader_verbatim);
@@ -64,23 +31,18 @@ static void is_what_the_fcgi_scheme_speaks(void **state)
 
 static void writes_heads_of_fastcgi(void **state)
 {
-    udr_request_t request = request_of("PUT", UDR_BODY_LENGTH);
-    char room[512];
-    const char *why = NULL;
+    const udr_request_t request = request_of("PUT", UDR_BODY_LENGTH, 5);
+    const writer_t writer = {protocol->head_room, protocol->write_head};
     (void)state;
-    assert_in_range(protocol->head_room(&request, &why), 1, sizeof room);
-    udr_slice_t head = {room, protocol->write_head(&request, true, room)};
-    assert_slice(head, BYTES("\1\1\0\1\0\10\0\0\0\1\1\0\0\0\0\0"
-                             "\1\4\0\1\0\21\0\0\16\1CONTENT_LENGTH5"
-                             "\1\4\0\1\0\0\0\0"));
-    request.body = UDR_BODY_CHUNKED;
-    assert_int_equal(protocol->head_room(&request, &why), 0);
-    assert_string_equal(why, "a body of unknown length");
+    assert_slice(write_request(&writer, &request, true), BYTES("\1\1\0\1\0\10\0\0\0\1\1\0\0\0\0\0"
+                                                               "\1\4\0\1\0\21\0\0\16\1CONTENT_LENGTH5"
+                                                               "\1\4\0\1\0\0\0\0"));
+    assert_unknown_length_refused(&writer);
 }
 
 static void frames_bodies(void **state)
 {
-    const udr_request_t request = request_of("PUT", UDR_BODY_LENGTH);
+    const udr_request_t request = request_of("PUT", UDR_BODY_LENGTH, 5);
     char prefix[UDR_PROTOCOL_FRAME];
     udr_slice_t suffix = {NULL, 1};
     (void)state;
@@ -94,33 +56,15 @@ static void frames_bodies(void **state)
     assert_slice(protocol->write_end(&request, NULL, pool), BYTES(END_OF_STDIN));
 }
 
-/* Feeds all of the bytes. Returns the last status; *used is what was consumed. */
-static udr_codec_status_t feed(udr_reader_t *reader, udr_slice_t bytes, apr_size_t *used)
-{
-    char *copy = apr_pmemdup(pool, bytes.ptr, bytes.len);
-    udr_codec_status_t status;
-    *used = 0;
-    do {
-        udr_codec_step_t step = {0, {NULL, 0}};
-        status = protocol->reader_feed(reader, copy + *used, bytes.len - *used, &step);
-        *used += step.consumed;
-    } while (status == UDR_CODEC_NOTE || status == UDR_CODEC_HEAD || status == UDR_CODEC_DATA);
-    return status;
-}
-
 static void reads_a_response(void **state)
 {
-    const udr_request_t request = request_of("GET", UDR_BODY_NONE);
     udr_reader_t reader;
     apr_size_t used;
     (void)state;
     memset(&reader, 0xff, sizeof reader);
     reader.is_busy = true;
-    protocol->reader_init(&reader, &request, &usual);
-    assert_null(reader.why);
-    assert_false(reader.is_busy);
-    assert_int_equal(reader.trailers.len, 0);
-    assert_int_equal(feed(&reader, BYTES(ANSWER END("\0") "rest"), &used), UDR_CODEC_END);
+    begin(protocol, &reader, "GET");
+    assert_int_equal(feed(protocol, &reader, BYTES(ANSWER END("\0") "rest"), &used), UDR_CODEC_END);
     assert_int_equal(used, sizeof ANSWER - 1 + 16);
     assert_int_equal(reader.head->status, 200);
     assert_int_equal(reader.head->framing, UDR_HTTP1_TO_CLOSE);
@@ -131,46 +75,39 @@ static void reads_a_response(void **state)
 
 static void expects_no_body_after_head(void **state)
 {
-    const udr_request_t request = request_of("HEAD", UDR_BODY_NONE);
     udr_reader_t reader;
     apr_size_t used;
     (void)state;
-    protocol->reader_init(&reader, &request, &usual);
-    assert_int_equal(feed(&reader, BYTES(ANSWER END("\0")), &used), UDR_CODEC_END);
+    begin(protocol, &reader, "HEAD");
+    assert_int_equal(feed(protocol, &reader, BYTES(ANSWER END("\0")), &used), UDR_CODEC_END);
     assert_int_equal(reader.head->framing, UDR_HTTP1_NO_BODY);
 }
 
 static void says_what_is_bad_about_a_response(void **state)
 {
-    const udr_request_t request = request_of("GET", UDR_BODY_NONE);
     udr_reader_t reader;
     apr_size_t used;
     (void)state;
-    protocol->reader_init(&reader, &request, &usual);
-    assert_int_equal(feed(&reader, BYTES("HTTP/1.1 200 OK\r\n\r\n"), &used), UDR_CODEC_BAD);
+    begin(protocol, &reader, "GET");
+    assert_int_equal(feed(protocol, &reader, BYTES("HTTP/1.1 200 OK\r\n\r\n"), &used), UDR_CODEC_BAD);
     assert_string_equal(reader.why, "a record of another version than 1");
     assert_false(reader.is_busy);
-    protocol->reader_init(&reader, &request, &usual);
-    assert_int_equal(feed(&reader, BYTES(END("\2")), &used), UDR_CODEC_BAD);
+    begin(protocol, &reader, "GET");
+    assert_int_equal(feed(protocol, &reader, BYTES(END("\2")), &used), UDR_CODEC_BAD);
     assert_string_equal(reader.why, "ended by END_REQUEST: it is overloaded");
     assert_true(reader.is_busy);
     /* A reader that is begun anew has forgotten it. */
-    protocol->reader_init(&reader, &request, &usual);
-    assert_null(reader.why);
-    assert_false(reader.is_busy);
+    begin(protocol, &reader, "GET");
 }
 
 static void knows_what_a_close_means(void **state)
 {
-    const udr_request_t request = request_of("GET", UDR_BODY_NONE);
     udr_reader_t reader;
     apr_size_t used;
     (void)state;
-    protocol->reader_init(&reader, &request, &usual);
-    assert_int_equal(protocol->reader_eof(&reader, 0), UDR_CODEC_BAD);
-    assert_string_equal(reader.why, "closed before any byte of the response");
-    protocol->reader_init(&reader, &request, &usual);
-    assert_int_equal(feed(&reader, BYTES(ANSWER "\1\6\0\1\0\0\0\0"), &used), UDR_CODEC_MORE);
+    assert_silence_is_bad(protocol, &reader);
+    begin(protocol, &reader, "GET");
+    assert_int_equal(feed(protocol, &reader, BYTES(ANSWER "\1\6\0\1\0\0\0\0"), &used), UDR_CODEC_MORE);
     assert_int_equal(protocol->reader_eof(&reader, 0), UDR_CODEC_END);
     assert_false(reader.head->persistent);
 }
