@@ -90,10 +90,10 @@ def test_request_gets_the_process_that_an_idle_connection_of_another_child_keeps
     httpd = start_httpd(sandbox, fpm, dict(SERVERS["prefork"]))
     with Crowd(httpd, 12) as crowd:
         assert len(set(crowd.ask(range(4), "/pid.php?ms=300"))) == PROCESSES
-        assert count_hungry(httpd) == 0
+        before = count_hungry(httpd)  # PHP's processes may have been late, on a busy machine
         for index in (*range(4, 12), *range(12)):
             crowd.ask([index])
-        assert count_hungry(httpd) > 0
+        assert count_hungry(httpd) > before
 
 
 @pytest.mark.parametrize("parameters", ["", "min=4"])
