@@ -74,12 +74,6 @@ static apr_size_t configured_length(const udr_match_t *match, const udr_member_t
     return strlen(decode_path(udr_route_target(&bare, member, p), p));
 }
 
-static bool ends_in(const char *text, apr_size_t len, const char *end)
-{
-    apr_size_t end_len = strlen(end);
-    return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
-}
-
 /* Whether the first len bytes of the path may be taken for the script, as there is such a file. Which file a path leads
  * through is the client's choice, and an expression such as \.php$ has looked at what comes behind:
  * /uploads/picture.jpg/x.php is not to run a picture. What is not called .php has to be what the configuration names,
@@ -90,11 +84,11 @@ static bool is_meant(request_rec *r, const udr_match_t *match, const udr_member_
     const char *path_info = path + len;
     apr_size_t uri_len = strlen(r->uri);
     apr_size_t behind = strlen(path_info);
-    if (!behind || !match->route || !match->route->regex || ends_in(path, len, ".php") ||
+    if (!behind || !match->route || !match->route->regex || udr_path_ends_in(path, len, ".php") ||
         len <= configured_length(match, member, r->pool)) {
         return true;
     }
-    return ends_in(r->uri, uri_len, path_info) &&
+    return udr_path_ends_in(r->uri, uri_len, path_info) &&
            ap_regexec(match->route->regex, apr_pstrmemdup(r->pool, r->uri, uri_len - behind), 0, NULL, 0) == 0;
 }
 

@@ -74,9 +74,7 @@ static int within_another(request_rec *r)
 /* A body that has to be there before anything is sent: reading it waits for the client. */
 static bool is_to_be_spooled(const request_rec *r)
 {
-    const udr_match_t *match = udr_match_get(r);
-    const udr_balancer_t *balancer = match ? match->balancer : udr_sethandler_balancer(r);
-    return apr_table_get(r->headers_in, "Transfer-Encoding") && balancer && udr_balancer_is_cgi(balancer);
+    return apr_table_get(r->headers_in, "Transfer-Encoding") && udr_sethandler_leads_to_cgi(r);
 }
 
 int udr_parking_guard(request_rec *r)

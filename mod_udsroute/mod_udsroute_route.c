@@ -293,13 +293,11 @@ int udr_route_map_to_storage(request_rec *r)
 
 int udr_route_fixups(request_rec *r)
 {
-    const udr_match_t *match = udr_match_get(r);
-    if (!match && !udr_sethandler_is_ours(r)) {
+    if (!udr_match_get(r) && !udr_sethandler_is_ours(r)) {
         return DECLINED;
     }
     /* A CGI program knows REMOTE_ADDR and HTTPS. */
-    const udr_balancer_t *balancer = match ? match->balancer : udr_sethandler_balancer(r);
-    if (udr_dir_config(r)->add_headers != 0 && !(balancer && udr_balancer_is_cgi(balancer))) {
+    if (udr_dir_config(r)->add_headers != 0 && !udr_sethandler_leads_to_cgi(r)) {
         apr_table_setn(r->headers_in, "X-Forwarded-Proto", ap_http_scheme(r));
         udr_conn_get(r->connection)->proto_set = r;
     }

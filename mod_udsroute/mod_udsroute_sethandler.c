@@ -122,10 +122,14 @@ bool udr_sethandler_is_ours(const request_rec *r)
     return r->handler && strncmp(r->handler, UDR_HANDLER_PREFIX, PREFIX_LEN) == 0;
 }
 
-const udr_balancer_t *udr_sethandler_balancer(const request_rec *r)
+bool udr_sethandler_leads_to_cgi(const request_rec *r)
 {
+    const udr_match_t *match = udr_match_get(r);
     const udr_handler_line_t *line = udr_dir_config(r)->handler;
-    return line ? line->balancer : NULL;
+    if (match) {
+        return udr_balancer_is_cgi(match->balancer);
+    }
+    return line && line->balancer && udr_balancer_is_cgi(line->balancer);
 }
 
 /* What httpd can tell need not be asked of the application. In a <Location> there need be no file: the runtime's own
@@ -143,24 +147,18 @@ static int check_file(request_rec *r)
     return OK;
 }
 
-static bool ends_in(const char *text, const char *end)
-{
-    apr_size_t len = strlen(text);
-    apr_size_t end_len = strlen(end);
-    return len >= end_len && strcmp(text + len - end_len, end) == 0;
-}
-
 /* \.php$ may have matched what stands behind a file that is no script: /uploads/picture.jpg/x.php is not to run a
  * picture. httpd has found that nothing else is there. (A file of another name than the client's is the
  * configuration's choice.) */
 static int check_path(request_rec *r, const ap_regex_t *expression)
 {
-    if (!r->path_info || !*r->path_info || ends_in(r->filename, ".php")) {
+    if (!r->path_info || !*r->path_info || udr_path_ends_in(r->filename, strlen(r->filename), ".php")) {
         return OK;
     }
     const char *path = apr_pstrmemdup(r->pool, r->uri, (apr_size_t)ap_find_path_info(r->uri, r->path_info));
     const char *name = strrchr(path, '/');
-    if (name && ends_in(r->filename, name) && ap_regexec(expression, path, 0, NULL, 0) != 0) {
+    if (name && udr_path_ends_in(r->filename, strlen(r->filename), name) &&
+        ap_regexec(expression, path, 0, NULL, 0) != 0) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not what the handler's section is for: %s", r->filename);
         return HTTP_NOT_FOUND;
     }

@@ -14,8 +14,9 @@ const char *udr_sethandler_command(cmd_parms *cmd, void *dir, const char *value)
 /* The request's handler begins as ours do. */
 bool udr_sethandler_is_ours(const request_rec *r);
 
-/* What the line in effect leads to; NULL: it is none of ours. */
-const udr_balancer_t *udr_sethandler_balancer(const request_rec *r);
+/* The request's route leads to members of CGI's kind (udr_protocol_t), or, where it has none, the line in effect does.
+ */
+bool udr_sethandler_leads_to_cgi(const request_rec *r);
 
 /* Sets *match for a request whose handler is the line in effect. OK; HTTP_INTERNAL_SERVER_ERROR (logged) when the name
  * came from anywhere else: a rewrite rule, AddHandler; HTTP_NOT_FOUND, HTTP_FORBIDDEN (logged) for a script that is not

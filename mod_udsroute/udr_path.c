@@ -92,6 +92,12 @@ bool udr_path_climbs(const char *path)
     return false;
 }
 
+bool udr_path_ends_in(const char *path, apr_size_t len, const char *end)
+{
+    apr_size_t end_len = strlen(end);
+    return len >= end_len && memcmp(path + len - end_len, end, end_len) == 0;
+}
+
 const char *udr_path_join(const char *base, const char *rest, apr_pool_t *p)
 {
     apr_size_t len = strlen(base);

@@ -19,6 +19,9 @@ const char *udr_path_protect(const char *text, apr_pool_t *p);
 /* Has a ".." segment, plain or with its dots percent-encoded: it would lead out of what stands before it. */
 bool udr_path_climbs(const char *path);
 
+/* Its first len bytes end in that text. */
+bool udr_path_ends_in(const char *path, apr_size_t len, const char *end);
+
 /* base + rest, with a '/' in front if there is none. Where both have a slash, one is left ("/app" to
  * "http://localhost/"); where neither has, none is put in (as ProxyPass). */
 const char *udr_path_join(const char *base, const char *rest, apr_pool_t *p);

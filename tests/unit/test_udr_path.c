@@ -194,12 +194,25 @@ static void matches_up_to_the_end_of_a_segment(void **state)
     }
 }
 
+static void knows_what_a_path_ends_in(void **state)
+{
+    (void)state;
+    assert_true(udr_path_ends_in("/a/x.php", 8, ".php"));
+    assert_true(udr_path_ends_in("/a/x.php/rest", 8, ".php")); /* no more than so much of it counts */
+    assert_false(udr_path_ends_in("/a/x.php/rest", 13, ".php"));
+    assert_false(udr_path_ends_in("/a/x.php", 7, ".php"));
+    assert_true(udr_path_ends_in(".php", 4, ".php"));
+    assert_false(udr_path_ends_in("php", 3, ".php")); /* shorter */
+    assert_true(udr_path_ends_in("/a", 2, ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodes_all_that_is_no_path_character),
         cmocka_unit_test(encodes_whole_paths),
         cmocka_unit_test(protects_what_is_encoded_already),
+        cmocka_unit_test(knows_what_a_path_ends_in),
         cmocka_unit_test(joins_with_one_slash_where_both_have_one),
         cmocka_unit_test(matches_up_to_the_end_of_a_segment),
     };
