@@ -21,13 +21,13 @@ ScriptAlias /cgi/ "@ROOT@/cgi/"
 
 
 def add_script(httpd, name="held"):
-    """A script that goes on when there is a file called `open`; and the file."""
+    """A script that makes a file called `begun.PID` and goes on when there is one called `open`; and the latter."""
     directory = httpd.root / "cgi"
     directory.mkdir()
     directory.chmod(0o777)
     script = directory / name
     script.write_text(
-        "#!/bin/sh\nfor turn in $(seq 1500); do [ -e open ] && break; sleep 0.02; done\n"
+        "#!/bin/sh\n: >begun.$$\nfor turn in $(seq 1500); do [ -e open ] && break; sleep 0.02; done\n"
         "printf 'Content-Type: text/plain\\r\\n\\r\\ndone'\n"
     )
     script.chmod(0o755)
@@ -166,6 +166,9 @@ def test_hard_stop_while_workers_wait_for_clients(sandbox, what, tls):
         for client in clients:
             read_half(client, what)
         wait_until(lambda: busy_threads(httpd) == 3, f"three busy threads, not {status(httpd)['Scoreboard']}")
+        if what == "body":
+            # A worker that finds mod_cgid's daemon ended by the stop looks for it for longer than httpd waits.
+            wait_until(lambda: len(list(gate.parent.glob("begun.*"))) == 3, "three scripts to run", 20)
         httpd.signal(signal.SIGTERM)
         assert_ends_by_itself(httpd)
         for client in clients:
