@@ -122,6 +122,11 @@ show_failure() {
   echo "---"
 }
 
+# What a stage's log calls a failure, in so few lines that they can stand beside the sums.
+show_digest() {
+  grep -E '^(FAIL|FAILED|ERROR|XPASS)[: ]|^make.*\*\*\*' "$1" | cut -c 1-300 | head -n 12 | sed 's/^/  /'
+}
+
 current=
 follower=
 interrupted() {
@@ -194,6 +199,7 @@ take_stage() {
   if [ $status = 124 ] || [ $status = 137 ]; then verdict="FAILED, stopped after $seconds s"; fi
   line=$(printf '%5d s  %4d passed %4d failed  %s' $((SECONDS - begun)) "$good" "$bad" "$verdict")
   summary+=("$(printf '%-18s%s' "$name" "$line")")
+  if [ "$bad" != 0 ]; then summary+=("$(show_digest "$log")"); fi
   echo "$line"
   if [ "$bad" != 0 ]; then show_failure "$log"; fi
 }
