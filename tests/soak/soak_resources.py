@@ -73,7 +73,7 @@ def is_quiet(httpd, threads_per_child):
 
 def let_it_count(port):
     """The event MPM writes down how many connections a child has only when something in its queues is due: here, a
-    kept connection at the end of KeepAliveTimeout."""
+    kept connection at the end of KeepAliveTimeout. Idle children take connections in turns."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(b"GET /server-status?auto HTTP/1.1\r\nHost: localhost\r\n\r\n")
         while client.recv(65536):
@@ -86,7 +86,8 @@ def wait_until_quiet(httpd, threads_per_child, timeout):
     while not is_quiet(httpd, threads_per_child):
         if time.monotonic() > deadline:
             return False
-        let_it_count(httpd.port)
+        for _ in server_children(httpd):
+            let_it_count(httpd.port)
     return True
 
 
