@@ -6,39 +6,37 @@
 
 #include <stdlib.h>
 
-static void put(udr_timers_t *timers, udr_timer_t *timer, apr_size_t place)
+static void put(udr_timers_t *timers, udr_timers_place_t what, apr_size_t place)
 {
-    timers->heap[place] = timer;
-    timer->place = place;
+    timers->heap[place] = what;
+    what.timer->place = place;
 }
 
-/* Moves a timer towards the top while it expires before its parent. */
-static void rise(udr_timers_t *timers, udr_timer_t *timer)
+/* Finds the place for a timer from that one on towards the top: its parent there does not expire after it. */
+static void rise(udr_timers_t *timers, udr_timers_place_t what, apr_size_t place)
 {
-    apr_size_t place = timer->place;
-    while (place > 1 && timer->at < timers->heap[place / 2]->at) {
+    while (place > 1 && what.at < timers->heap[place / 2].at) {
         put(timers, timers->heap[place / 2], place);
         place /= 2;
     }
-    put(timers, timer, place);
+    put(timers, what, place);
 }
 
-/* Moves a timer away from the top while one of its children expires before it. */
-static void sink(udr_timers_t *timers, udr_timer_t *timer)
+/* Likewise away from the top: no child expires before it. */
+static void sink(udr_timers_t *timers, udr_timers_place_t what, apr_size_t place)
 {
-    apr_size_t place = timer->place;
     for (;;) {
         apr_size_t child = place * 2;
-        if (child < timers->count && timers->heap[child + 1]->at < timers->heap[child]->at) {
+        if (child < timers->count && timers->heap[child + 1].at < timers->heap[child].at) {
             child++;
         }
-        if (child > timers->count || timers->heap[child]->at >= timer->at) {
+        if (child > timers->count || timers->heap[child].at >= what.at) {
             break;
         }
         put(timers, timers->heap[child], place);
         place = child;
     }
-    put(timers, timer, place);
+    put(timers, what, place);
 }
 
 static apr_status_t provide(udr_timers_t *timers)
@@ -47,7 +45,7 @@ static apr_status_t provide(udr_timers_t *timers)
         return APR_SUCCESS;
     }
     apr_size_t size = timers->size ? timers->size * 2 : 64;
-    udr_timer_t **larger = realloc(timers->heap, size * sizeof(udr_timer_t *));
+    udr_timers_place_t *larger = realloc(timers->heap, size * sizeof *larger);
     if (!larger) {
         return APR_ENOMEM;
     }
@@ -62,22 +60,22 @@ apr_status_t udr_timers_set(udr_timers_t *timers, udr_timer_t *timer, apr_time_t
     if (at <= timers->expiring) {
         at = timers->expiring + 1;
     }
+    const udr_timers_place_t what = {at, timer};
     if (!timer->place) {
         apr_status_t rv = provide(timers);
         if (rv != APR_SUCCESS) {
             return rv;
         }
         timer->at = at;
-        put(timers, timer, ++timers->count);
-        rise(timers, timer);
+        rise(timers, what, ++timers->count);
         return APR_SUCCESS;
     }
     apr_time_t before = timer->at;
     timer->at = at;
     if (at < before) {
-        rise(timers, timer);
+        rise(timers, what, timer->place);
     } else {
-        sink(timers, timer);
+        sink(timers, what, timer->place);
     }
     return APR_SUCCESS;
 }
@@ -88,26 +86,29 @@ void udr_timers_clear(udr_timers_t *timers, udr_timer_t *timer)
     if (!place) {
         return;
     }
-    udr_timer_t *last = timers->heap[timers->count--];
+    const udr_timers_place_t last = timers->heap[timers->count--];
     timer->place = 0;
-    if (last != timer) {
-        put(timers, last, place);
-        rise(timers, last);
-        sink(timers, last);
+    if (last.timer == timer) {
+        return;
+    }
+    if (last.at < timer->at) {
+        rise(timers, last, place);
+    } else {
+        sink(timers, last, place);
     }
 }
 
 apr_time_t udr_timers_next(const udr_timers_t *timers)
 {
-    return timers->count ? timers->heap[1]->at : 0;
+    return timers->count ? timers->heap[1].at : 0;
 }
 
 int udr_timers_expire(udr_timers_t *timers, apr_time_t now)
 {
     int expired = 0;
     timers->expiring = now;
-    while (timers->count && timers->heap[1]->at <= now) {
-        udr_timer_t *timer = timers->heap[1];
+    while (timers->count && timers->heap[1].at <= now) {
+        udr_timer_t *timer = timers->heap[1].timer;
         udr_timers_clear(timers, timer);
         UDR_STEP("a timer", timer->expired(timer));
         expired++;
@@ -119,7 +120,7 @@ int udr_timers_expire(udr_timers_t *timers, apr_time_t now)
 void udr_timers_destroy(udr_timers_t *timers)
 {
     while (timers->count) {
-        timers->heap[timers->count--]->place = 0;
+        timers->heap[timers->count--].timer->place = 0;
     }
     free(timers->heap);
     timers->heap = NULL;

@@ -17,8 +17,14 @@ typedef struct udr_timer_t {
     apr_size_t place;                           /* the heap's: its position, from 1; 0: not set */
 } udr_timer_t;
 
+/* Its time stands beside it: owners are all over the memory, and comparing is to touch none of them. */
+typedef struct udr_timers_place_t {
+    apr_time_t at;
+    udr_timer_t *timer;
+} udr_timers_place_t;
+
 typedef struct udr_timers_t {
-    udr_timer_t **heap; /* heap[1] expires first; heap[0] is not used */
+    udr_timers_place_t *heap; /* heap[1] expires first; heap[0] is not used */
     apr_size_t count;
     apr_size_t size;
     apr_time_t expiring; /* what udr_timers_expire() was told, while it runs; 0: it does not */

@@ -98,11 +98,12 @@ static int expire(apr_time_t at)
 static void check_heap(void)
 {
     for (apr_size_t place = 1; place <= timers.count; place++) {
-        assert_int_equal(timers.heap[place]->place, place);
-        assert_true(place == 1 || timers.heap[place / 2]->at <= timers.heap[place]->at);
+        assert_int_equal(timers.heap[place].timer->place, place);
+        assert_int_equal(timers.heap[place].timer->at, timers.heap[place].at);
+        assert_true(place == 1 || timers.heap[place / 2].at <= timers.heap[place].at);
     }
     assert_true(timers.count < timers.size || timers.count == 0);
-    assert_int_equal(udr_timers_next(&timers), timers.count ? timers.heap[1]->at : 0);
+    assert_int_equal(udr_timers_next(&timers), timers.count ? timers.heap[1].at : 0);
 }
 
 /* --- one by one --- */
@@ -555,7 +556,7 @@ static void agrees_with_a_sorted_array(void **state)
         }
     }
     for (int i = 0; i < sorted_count; i++) {
-        assert_ptr_equal(timers.heap[sorted[i]->place], sorted[i]);
+        assert_ptr_equal(timers.heap[sorted[i]->place].timer, sorted[i]);
     }
 }
 
