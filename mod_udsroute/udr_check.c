@@ -58,6 +58,7 @@ struct udr_check_t {
     char *body;            /* answer.body, writable */
     apr_size_t body_size;
     const char *why; /* for the log */
+    pid_t silent;    /* the process that has said nothing; 0: unknown, or it isn't to blame */
 };
 
 /* --- what is asked ---------------------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ static void finish(udr_check_t *check, udr_cause_t cause, int detail, apr_uint32
 {
     const udr_finding_t finding = {.cause = cause, .detail = detail, .agent = agent, .begun = check->begun};
     stop(check);
-    check->client->done(check->baton, &finding, check->why);
+    check->client->done(check->baton, &finding);
 }
 
 static void fail(udr_check_t *check, udr_cause_t cause, int detail)
@@ -117,7 +118,7 @@ static void expired(udr_timer_t *timer)
 {
     udr_check_t *check = timer->baton;
     if (check->state != CONNECT && !check->received) {
-        check->why = udr_runtime_suspect(check->connection->fd, check->member->target->scheme, check->pool);
+        check->silent = udr_runtime_process(check->connection->fd);
     }
     fail(check, check->state == CONNECT ? UDR_CAUSE_CHECK_BACKLOG : UDR_CAUSE_CHECK_TIMEOUT, 0);
 }
@@ -239,7 +240,7 @@ static void closed(udr_check_t *check, apr_status_t error)
 {
     const udr_protocol_t *protocol = check->member->target->scheme->protocol;
     if (!check->received) {
-        check->why = udr_runtime_suspect(check->connection->fd, check->member->target->scheme, check->pool);
+        check->silent = udr_runtime_process(check->connection->fd);
         fail(check, UDR_CAUSE_UNANSWERED, APR_STATUS_IS_EOF(error) ? 0 : error);
     } else if (APR_STATUS_IS_EOF(error) && protocol->reader_eof(&check->reader, check->held) == UDR_CODEC_END) {
         judge(check);
@@ -391,6 +392,7 @@ void udr_check_begin(udr_check_t *check, bool only_connects)
     check->answer = (udr_answer_t){.status = 0, .fields = {"", 0}, .body = {"", 0}};
     check->received = 0;
     check->why = NULL;
+    check->silent = 0;
     check->only_connects = only_connects;
     check->begun = udr_clock_now();
     check->pause = CONNECT_PAUSE_FIRST;
@@ -407,6 +409,11 @@ void udr_check_begin(udr_check_t *check, bool only_connects)
 bool udr_check_is_running(const udr_check_t *check)
 {
     return check->state != IDLE;
+}
+
+const char *udr_check_explain(const udr_check_t *check)
+{
+    return check->why ? check->why : udr_runtime_suspect(check->silent, check->member->target->scheme, check->pool);
 }
 
 void udr_check_cancel(udr_check_t *check)

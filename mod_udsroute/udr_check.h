@@ -29,9 +29,8 @@ typedef struct udr_check_client_t {
      * from p. */
     bool (*accepts)(void *baton, const udr_member_t *member, const udr_answer_t *answer, const char **why,
                     apr_pool_t *p);
-    /* A check has ended, and the next one may begin. finding: cause, detail, agent and begun are set. why: a sentence
-     * that says more than the cause, or NULL; valid for the call. */
-    void (*done)(void *baton, const udr_finding_t *finding, const char *why);
+    /* A check has ended, and the next one may begin. finding: cause, detail, agent and begun are set. */
+    void (*done)(void *baton, const udr_finding_t *finding);
     /* Whom to call where idle connections keep a member's processes; NULL: nobody. */
     udr_yield_t *yield;
 } udr_check_client_t;
@@ -45,6 +44,10 @@ apr_status_t udr_check_create(udr_check_t **check, const udr_member_t *member, u
 void udr_check_begin(udr_check_t *check, bool only_connects);
 
 bool udr_check_is_running(const udr_check_t *check);
+
+/* Why the last check failed, if more can be said of it than its cause: a sentence, valid until the next one begins; or
+ * NULL. It may ask the system for it: only for who tells it to somebody. */
+const char *udr_check_explain(const udr_check_t *check);
 
 /* Ends it without a word. Harmless when none runs. */
 void udr_check_cancel(udr_check_t *check);

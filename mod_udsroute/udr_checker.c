@@ -58,7 +58,7 @@ static bool is_unreachable(udr_cause_t cause)
            cause == UDR_CAUSE_CONNECT;
 }
 
-static void tell(const udr_subject_t *subject, const udr_finding_t *finding, const char *why, apr_time_t now)
+static void tell(const udr_subject_t *subject, const udr_finding_t *finding, apr_time_t now)
 {
     const udr_checker_t *checker = subject->checker;
     unsigned int change = tell_verdict(subject, *finding, now);
@@ -66,7 +66,8 @@ static void tell(const udr_subject_t *subject, const udr_finding_t *finding, con
         udr_shared_bump_epoch(checker->shared);
     }
     if (change & (UDR_CHANGE_WENT_OUT | UDR_CHANGE_CAME_BACK)) {
-        const udr_news_t news = {subject->balancer, subject->member, change, *finding, why};
+        const udr_news_t news = {subject->balancer, subject->member, change, *finding,
+                                 udr_check_explain(subject->check)};
         checker->client->news(&news);
     }
 }
@@ -80,7 +81,7 @@ static void begin_next(udr_subject_t *subject)
     }
 }
 
-static void done(void *baton, const udr_finding_t *finding, const char *why)
+static void done(void *baton, const udr_finding_t *finding)
 {
     udr_subject_t *subject = baton;
     apr_time_t now = udr_clock_now();
@@ -96,7 +97,7 @@ static void done(void *baton, const udr_finding_t *finding, const char *why)
                              finding->begun, now);
     }
     if (!subject->looks || !is_unreachable(finding->cause)) {
-        tell(subject, finding, why, now);
+        tell(subject, finding, now);
     } else if (subject->look_until > now) {
         look_again(subject, now);
     }

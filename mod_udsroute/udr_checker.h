@@ -12,7 +12,7 @@
 typedef struct udr_checker_t udr_checker_t;
 
 /* A member went out or came back (UDR_CHANGE_…), and this process found out. finding: what the check has found; why:
- * see udr_check_client_t. */
+ * see udr_check_explain(). */
 typedef struct udr_news_t {
     const udr_balancer_t *balancer;
     const udr_member_t *member;

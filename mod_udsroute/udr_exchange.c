@@ -168,7 +168,8 @@ void udr_exchange_fail(udr_exchange_t *x, udr_failure_kind_t kind, apr_status_t 
     /* One that was used before has understood what it was asked. */
     bool is_unanswered = kind == UDR_FAILURE_CLOSED || kind == UDR_FAILURE_TIMEOUT;
     if (is_unanswered && x->connected && !x->reused && !x->receiver.begun) {
-        x->failure.suspicion = udr_runtime_suspect(x->connection->fd, x->member->target->scheme, x->pool);
+        x->failure.suspicion =
+            udr_runtime_suspect(udr_runtime_process(x->connection->fd), x->member->target->scheme, x->pool);
     }
     bool has_others = udr_exchange_leave_member(x, kind, error);
     udr_exchange_release(x, false);

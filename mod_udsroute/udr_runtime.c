@@ -58,7 +58,6 @@ const char *udr_runtime_suspect_name(const char *name, const udr_scheme_t *schem
     return NULL;
 }
 
-#if HAVE_DECL_SO_PEERCRED
 /* Returns whether there is such a process to be seen. */
 static bool read_name(pid_t pid, char name[COMM_MAX + 2])
 {
@@ -75,22 +74,23 @@ static bool read_name(pid_t pid, char name[COMM_MAX + 2])
     return is_read;
 }
 
-const char *udr_runtime_suspect(int fd, const udr_scheme_t *scheme, apr_pool_t *p)
+const char *udr_runtime_suspect(pid_t process, const udr_scheme_t *scheme, apr_pool_t *p)
+{
+    char name[COMM_MAX + 2];
+    return process > 0 && read_name(process, name) ? udr_runtime_suspect_name(name, scheme, p) : NULL;
+}
+
+#if HAVE_DECL_SO_PEERCRED
+pid_t udr_runtime_process(int fd)
 {
     struct ucred credentials;
     socklen_t len = sizeof credentials;
-    char name[COMM_MAX + 2];
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) != 0 || !read_name(credentials.pid, name)) {
-        return NULL;
-    }
-    return udr_runtime_suspect_name(name, scheme, p);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) == 0 ? credentials.pid : 0;
 }
 #else
-const char *udr_runtime_suspect(int fd, const udr_scheme_t *scheme, apr_pool_t *p)
+pid_t udr_runtime_process(int fd)
 {
     (void)fd;
-    (void)scheme;
-    (void)p;
-    return NULL;
+    return 0;
 }
 #endif

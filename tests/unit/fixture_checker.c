@@ -9,6 +9,8 @@
 #include "mod_udsroute/udr_clock.h"
 #include "tests/unit/fixture_checker.h"
 
+#include <apr_strings.h>
+
 #include <unistd.h>
 
 enum { SLOTS = 64, ROWS = 2, TICKETS = 2 };
@@ -36,7 +38,8 @@ static bool accepts(const udr_member_t *member, const udr_answer_t *answer, cons
 static void hear(const udr_news_t *what)
 {
     assert_true(news_count < 8);
-    news[news_count++] = *what;
+    news[news_count] = *what;
+    news[news_count++].why = what->why ? apr_pstrdup(pool, what->why) : NULL;
 }
 
 int checker_set_up(void **state)

@@ -40,10 +40,11 @@ static int seen_status;
 
 /* --- the scenery --- */
 
-static void done(void *baton, const udr_finding_t *finding, const char *reason)
+static void done(void *baton, const udr_finding_t *finding)
 {
     (void)baton;
     found = *finding;
+    const char *reason = udr_check_explain(check);
     apr_cpystrn(why, reason ? reason : "", sizeof why);
     ended++;
     udr_loop_stop(loop);

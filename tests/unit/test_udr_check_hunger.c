@@ -38,10 +38,9 @@ static udr_check_client_t client;
 static udr_finding_t found;
 static udr_check_t *check;
 
-static void done(void *baton, const udr_finding_t *finding, const char *why)
+static void done(void *baton, const udr_finding_t *finding)
 {
     (void)baton;
-    (void)why;
     found = *finding;
     udr_loop_stop(loop);
 }

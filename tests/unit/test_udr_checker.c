@@ -14,8 +14,10 @@
 #include <apr_strings.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define OFTEN "hcmethod=CONNECT hcinterval=100ms"
@@ -232,6 +234,49 @@ static void forgets_what_nobody_asks_for_any_more(void **state)
     assert_true(udr_shared_epoch(shared) > epoch);
 }
 
+/* --- members that hang --- */
+
+/* How often this process has called read(2) and its kin; proc_pid_io(5). Sockets' bytes are received by others here. */
+static long reads_so_far(void)
+{
+    char line[64];
+    long reads = -1;
+    FILE *file = fopen("/proc/self/io", "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        (void)sscanf(line, "syscr: %ld", &reads); /* NOLINT(cert-err34-c): the kernel has written it */
+    }
+    assert_int_equal(fclose(file), 0);
+    assert_true(reads >= 0);
+    return reads;
+}
+
+/* The process that hangs is this one. */
+static void says_once_who_hangs(void **state)
+{
+    char name[16];
+    (void)state;
+    assert_int_equal(prctl(PR_GET_NAME, name), 0);
+    assert_int_equal(prctl(PR_SET_NAME, "php-fpm-of-test"), 0);
+    udr_slot_t *slot = add("a", "hcmethod=GET hcinterval=100ms hctimeout=5ms", -1);
+    checker_start();
+    while (news_count == 0) {
+        run_loop_for(10);
+    }
+    assert_int_equal(news[0].finding.cause, UDR_CAUSE_CHECK_TIMEOUT);
+    assert_non_null(news[0].why);
+    assert_non_null(strstr(news[0].why, "is php-fpm-of-test, which speaks FastCGI"));
+    /* Later on nobody is told, and the system isn't asked. */
+    apr_uint64_t before = checks_of(slot);
+    long reads = reads_so_far();
+    run_loop_for(1500);
+    reads = reads_so_far() - reads;
+    assert_true(checks_of(slot) >= before + 5);
+    assert_in_range(reads, 0, 4); /* of the loop's, and of the file above */
+    assert_int_equal(news_count, 1);
+    assert_int_equal(prctl(PR_SET_NAME, name), 0);
+}
+
 /* --- requests that fail --- */
 
 static void looks_at_once_at_whom_a_request_could_not_reach(void **state)
@@ -375,6 +420,7 @@ int main(void)
         TEST(counts_as_the_member_says),
         TEST(leaves_alone_whom_the_operator_stops),
         TEST(forgets_what_nobody_asks_for_any_more),
+        TEST(says_once_who_hangs),
         TEST(looks_at_once_at_whom_a_request_could_not_reach),
         TEST(does_not_hold_it_against_a_member_that_it_has_gone),
         TEST(leaves_the_pause_to_whom_was_reached),

@@ -87,18 +87,18 @@ static void finds_the_name_of_who_listens(void **state)
     int ends[2];
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    assert_null(udr_runtime_suspect(ends[0], scheme_of("http"), pool));
+    assert_null(udr_runtime_suspect(udr_runtime_process(ends[0]), scheme_of("http"), pool));
     char name[16];
     assert_int_equal(prctl(PR_GET_NAME, name), 0);
     assert_int_equal(prctl(PR_SET_NAME, "php-fpm-of-test"), 0);
-    const char *sentence = udr_runtime_suspect(ends[0], scheme_of("http"), pool);
+    const char *sentence = udr_runtime_suspect(udr_runtime_process(ends[0]), scheme_of("http"), pool);
     assert_non_null(sentence);
     assert_non_null(strstr(sentence, "is php-fpm-of-test, which speaks FastCGI"));
-    assert_null(udr_runtime_suspect(ends[0], scheme_of("fcgi"), pool));
+    assert_null(udr_runtime_suspect(udr_runtime_process(ends[0]), scheme_of("fcgi"), pool));
     assert_int_equal(prctl(PR_SET_NAME, name), 0);
     close(ends[0]);
     close(ends[1]);
-    assert_null(udr_runtime_suspect(-1, scheme_of("http"), pool));
+    assert_null(udr_runtime_suspect(udr_runtime_process(-1), scheme_of("http"), pool));
 }
 
 int main(void)
