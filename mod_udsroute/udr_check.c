@@ -26,6 +26,9 @@
 /* What is read at first; most answers fit. */
 #define ROOM_FIRST 2048
 
+/* So little of a timeout may be missing at its end. */
+#define SLACK_PART 50
+
 typedef enum state_t { IDLE, CONNECT, SEND, RECEIVE } state_t;
 
 struct udr_check_t {
@@ -383,7 +386,21 @@ static void connect_again(udr_timer_t *timer)
     try_to_connect(timer->baton);
 }
 
-void udr_check_begin(udr_check_t *check, bool only_connects)
+/* Where `hctimeout` is as long as `hcinterval`, as it is by default up to 5 s, a check begins late by as much as the
+ * loop does, and would end so, too: the loop would wake up twice, for the next one and for the end of this, and the
+ * checks of a member that hangs would come later and later. */
+static apr_time_t deadline(const udr_check_t *check, apr_time_t next)
+{
+    apr_interval_time_t timeout = check->member->settings.check.timeout;
+    apr_time_t end = check->begun + timeout;
+    apr_time_t earliest = end - timeout / SLACK_PART;
+    if (!next || end <= next) {
+        return end;
+    }
+    return earliest > next ? earliest : next;
+}
+
+void udr_check_begin(udr_check_t *check, bool only_connects, apr_time_t next)
 {
     apr_pool_clear(check->pool);
     check->room = NULL;
@@ -402,7 +419,7 @@ void udr_check_begin(udr_check_t *check, bool only_connects)
         fail(check, UDR_CAUSE_OURS, rv);
         return;
     }
-    udr_loop_set_timer(check->loop, &check->deadline, check->begun + check->member->settings.check.timeout);
+    udr_loop_set_timer(check->loop, &check->deadline, deadline(check, next));
     try_to_connect(check);
 }
 

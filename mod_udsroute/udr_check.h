@@ -40,8 +40,9 @@ typedef struct udr_check_client_t {
 apr_status_t udr_check_create(udr_check_t **check, const udr_member_t *member, udr_loop_t *loop,
                               const udr_check_client_t *client, void *baton, apr_pool_t *p);
 
-/* Begins one. only_connects: whatever `hcmethod` says. It may be done before this returns. Not while one runs. */
-void udr_check_begin(udr_check_t *check, bool only_connects);
+/* Begins one. only_connects: whatever `hcmethod` says. next: when another one is due, 0: never. A check that would run
+ * into that one has up to a fiftieth of its time less. It may be done before this returns. Not while one runs. */
+void udr_check_begin(udr_check_t *check, bool only_connects, apr_time_t next);
 
 bool udr_check_is_running(const udr_check_t *check);
 

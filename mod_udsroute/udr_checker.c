@@ -125,7 +125,7 @@ static void begin(udr_subject_t *subject, bool looks)
     subject->has_to &= looks;
     subject->has_to_look &= !looks;
     subject->looks = looks;
-    udr_check_begin(subject->check, !is_checked(subject));
+    udr_check_begin(subject->check, !is_checked(subject), subject->due.at);
 }
 
 static bool may_check(udr_subject_t *subject)

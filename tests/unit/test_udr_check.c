@@ -149,7 +149,7 @@ static void say(int fd, const char *bytes, size_t len)
 static void answer_with(const char *bytes, size_t len, bool closes)
 {
     char request[1024];
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     int fd = accept_check(request, sizeof request);
     say(fd, bytes, len);
     if (closes) {
@@ -207,7 +207,7 @@ static void asks_as_the_member_is_configured(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         char request[1024];
         make(rows[i].path, rows[i].parameters);
-        udr_check_begin(check, false);
+        udr_check_begin(check, false, 0);
         int fd = accept_check(request, sizeof request);
         if (strncmp(request, rows[i].line, strlen(rows[i].line)) != 0) {
             fail_msg("%s %s: %s", rows[i].path, rows[i].parameters, request);
@@ -225,14 +225,14 @@ static void only_connects_where_nothing_is_asked(void **state)
     char byte;
     (void)state;
     make("/", "hcmethod=CONNECT");
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     assert_int_equal(ended, 1);
     assert_found(UDR_CAUSE_NONE, 0);
     int fd = place_accept(&place);
     assert_int_equal(recv(fd, &byte, 1, 0), 0);
     close(fd);
     make("/", "hcmethod=GET");
-    udr_check_begin(check, true);
+    udr_check_begin(check, true, 0);
     assert_int_equal(ended, 2);
     assert_found(UDR_CAUSE_NONE, 0);
     close(place_accept(&place));
@@ -281,7 +281,7 @@ static void reads_answers_that_come_in_pieces(void **state)
     char request[1024];
     (void)state;
     make("/", "hcmethod=GET hcexpr=e");
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     int fd = accept_check(request, sizeof request);
     for (const char *s = OK_ANSWER; *s; s++) {
         assert_int_equal(ended, 0);
@@ -315,7 +315,7 @@ static void reads_so_much_of_a_body(void **state)
     memset(body, 'x', UDR_CHECK_BODY_MAX + 100);
     make("/", "hcmethod=GET hcexpr=e");
     char request[1024];
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     int fd = accept_check(request, sizeof request);
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
     say(fd, head, sizeof head - 1);
@@ -362,10 +362,10 @@ static void finds_why_it_can_not_connect(void **state)
     (void)state;
     make("/", "hcmethod=GET");
     place_abandon(&place);
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     assert_found(UDR_CAUSE_STALE, ECONNREFUSED);
     assert_int_equal(unlink(place.path), 0);
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     assert_found(UDR_CAUSE_ABSENT, ENOENT);
     assert_int_equal(ended, 2);
     place_listen(&place, 5);
@@ -377,7 +377,7 @@ static void refuses_another_peer(void **state)
 {
     (void)state;
     make("/", "hcmethod=GET peer=4294967294");
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     assert_found(UDR_CAUSE_OPERATOR, 0);
     assert_non_null(strstr(why, place_describe_peer(&place)));
     close(place_accept(&place));
@@ -390,7 +390,7 @@ static void gives_up_on_one_that_hangs(void **state)
     char request[1024];
     (void)state;
     make("/", "hcmethod=GET hcinterval=100ms hctimeout=20ms");
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     int fd = accept_check(request, sizeof request);
     say(fd, "HTTP/1.1 200 OK\r\n", 17);
     await_end();
@@ -407,7 +407,7 @@ static void waits_for_a_full_backlog(void **state)
     place_listen(&place, 0);
     place_crowd_backlog(&place);
     make("/", "hcmethod=GET hctimeout=10");
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     run_loop();
     assert_true(udr_check_is_running(check));
     place_disperse(&place);
@@ -434,7 +434,7 @@ static void finds_a_backlog_that_stays_full(void **state)
     place_listen(&place, 0);
     place_crowd_backlog(&place);
     make("/", "hcmethod=GET hcinterval=100ms hctimeout=20ms");
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     await_end();
     assert_found(UDR_CAUSE_CHECK_BACKLOG, 0);
     place_disperse(&place);
@@ -447,7 +447,7 @@ static void is_cancelled_without_a_word(void **state)
     (void)state;
     make("/", "hcmethod=GET");
     udr_check_cancel(check);
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     int fd = accept_check(request, sizeof request);
     udr_check_cancel(check);
     assert_false(udr_check_is_running(check));
@@ -463,7 +463,7 @@ static void is_ended_with_its_pool(void **state)
     char request[1024];
     (void)state;
     make("/", "hcmethod=GET");
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     close(accept_check(request, sizeof request));
 }
 
@@ -526,7 +526,7 @@ static void has_enough_of_who_never_ends(void **state)
     char request[1024];
     pthread_t sender;
     make("/", "hcmethod=GET11 hcinterval=60 hctimeout=15");
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     int fd = accept_check(request, sizeof request);
     assert_int_equal(fcntl(fd, F_SETFL, 0), 0); /* the sender waits until there is room */
     assert_int_equal(pthread_create(&sender, NULL, send_without_end, &fd), 0);

@@ -142,7 +142,7 @@ static void is_answered(void)
 static void calls_for_a_process(void **state)
 {
     (void)state;
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     udr_loop_run(loop); /* until the holder of the idle connection is signalled */
     assert_true(udr_check_is_running(check));
     assert_true(udr_yield_answer(&giver));
@@ -154,7 +154,7 @@ static void calls_while_the_backlog_is_full(void **state)
     (void)state;
     place_listen(&place, 0);
     place_crowd_backlog(&place);
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     udr_loop_run(loop);
     assert_true(is_called());
     udr_check_cancel(check);
@@ -166,7 +166,7 @@ static void calls_no_longer_when_it_is_over(void **state)
 {
     (void)state;
     member->settings.check.timeout = apr_time_from_msec(20);
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     udr_loop_run(loop);
     assert_true(is_called());
     udr_loop_run(loop);
@@ -182,7 +182,7 @@ static void calls_nobody_where_a_process_serves_many(void **state)
     (void)state;
     protocol.is_exclusive = false;
     member->settings.check.timeout = apr_time_from_msec(100);
-    udr_check_begin(check, false);
+    udr_check_begin(check, false, 0);
     udr_loop_run(loop);
     assert_int_equal(found.cause, UDR_CAUSE_CHECK_TIMEOUT);
     assert_int_equal(atomic_load(&udr_shared_hot(shared, member->slot)->calls), 0);

@@ -277,6 +277,29 @@ static void says_once_who_hangs(void **state)
     assert_int_equal(prctl(PR_SET_NAME, name), 0);
 }
 
+/* How late the last check has ended, as its timeout is as long as its interval. */
+static apr_interval_time_t lateness(const udr_slot_t *slot, apr_time_t begin, apr_interval_time_t interval)
+{
+    return (atomic_load(&slot->checked_at) - begin) % interval;
+}
+
+/* What the machine is late once it makes good: most of it with the next check already. */
+static void ends_a_check_in_time_for_the_next(void **state)
+{
+    const apr_interval_time_t interval = apr_time_from_msec(200);
+    udr_slot_t *slot = add("a", "hcmethod=GET hcinterval=200ms hctimeout=200ms", -1);
+    apr_time_t end = udr_clock_now() + apr_time_from_sec(20);
+    (void)state;
+    apr_time_t begin = udr_clock_now();
+    checker_start();
+    usleep(20000);
+    /* It ends later than it is due, but by less than it began late. */
+    do {
+        assert_true(udr_clock_now() < end);
+        run_loop_for(5);
+    } while (checks_of(slot) == 0 || lateness(slot, begin, interval) > apr_time_from_msec(4));
+}
+
 /* --- requests that fail --- */
 
 static void looks_at_once_at_whom_a_request_could_not_reach(void **state)
@@ -421,6 +444,7 @@ int main(void)
         TEST(leaves_alone_whom_the_operator_stops),
         TEST(forgets_what_nobody_asks_for_any_more),
         TEST(says_once_who_hangs),
+        TEST(ends_a_check_in_time_for_the_next),
         TEST(looks_at_once_at_whom_a_request_could_not_reach),
         TEST(does_not_hold_it_against_a_member_that_it_has_gone),
         TEST(leaves_the_pause_to_whom_was_reached),
