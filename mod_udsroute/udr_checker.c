@@ -6,8 +6,10 @@
 /* Nobody knows their members' state when a server starts: that is not put off for a whole interval. */
 #define FIRST_SPAN apr_time_from_sec(1)
 
-/* An interval is divided into so many. */
-#define STEPS 50
+/* An interval is divided into so many steps; into fewer, where they would be shorter than this. */
+#define STEPS_MAX 50
+#define STEPS_MIN 10
+#define STEP_MIN  apr_time_from_msec(50)
 
 /* From bind(2) to listen(2), mostly microseconds; but an application may load its code in between. */
 #define LOOK_PAUSE_FIRST apr_time_from_msec(10)
@@ -307,10 +309,13 @@ apr_status_t udr_checker_add(udr_checker_t *checker, const udr_balancer_t *balan
 }
 
 /* Where in a span the check of that place stands. In steps: the loop wakes up once for all checks of one, which is most
- * of what checks cost where they are many. */
+ * of what checks cost where they are many. How often it does so in a second counts, not in an interval. */
 static apr_interval_time_t phase(apr_interval_time_t span, int place, int count)
 {
-    return span / STEPS * ((apr_int64_t)STEPS * place / count);
+    apr_int64_t steps = span / STEP_MIN;
+    steps = steps < STEPS_MIN ? STEPS_MIN : steps;
+    steps = steps > STEPS_MAX ? STEPS_MAX : steps;
+    return span / steps * (steps * place / count);
 }
 
 /* place: of count. */

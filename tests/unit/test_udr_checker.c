@@ -126,6 +126,35 @@ static void checks_each_in_its_turn(void **state)
     assert_int_equal(news_count, 0);
 }
 
+static int compare_times(const void *a, const void *b)
+{
+    const apr_time_t *left = a, *right = b;
+    return *left < *right ? -1 : *left > *right;
+}
+
+/* Where members are many: some at each time, and more at each rather than more times in a second. */
+static void wakes_up_for_several_at_once(void **state)
+{
+    enum { MEMBERS = 60 };
+    udr_slot_t *slots[MEMBERS];
+    apr_time_t times[MEMBERS];
+    int bundles = 1;
+    (void)state;
+    for (int i = 0; i < MEMBERS; i++) {
+        slots[i] = add(apr_itoa(pool, i), "hcmethod=CONNECT hcinterval=1", -1);
+    }
+    checker_start();
+    run_until_checked(slots[MEMBERS - 1], 1);
+    for (int i = 0; i < MEMBERS; i++) {
+        times[i] = atomic_load(&slots[i]->checked_at);
+    }
+    qsort(times, MEMBERS, sizeof *times, compare_times);
+    for (int i = 1; i < MEMBERS; i++) {
+        bundles += times[i] - times[i - 1] > apr_time_from_msec(10);
+    }
+    assert_in_range(bundles, 2, 35); /* 20, on a machine that is in time */
+}
+
 /* Somebody else has checked it a moment ago. */
 static void goes_on_where_another_has_left_off(void **state)
 {
@@ -436,6 +465,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, checker_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(checks_each_in_its_turn),
+        TEST(wakes_up_for_several_at_once),
         TEST(goes_on_where_another_has_left_off),
         TEST(does_not_check_who_is_not_to_be),
         TEST(checks_a_slot_once),
