@@ -113,14 +113,11 @@ bool udr_picker_fails_on(const udr_picker_t *picker, int status)
 /* --- all members ---------------------------------------------------------------------------------------------------
  */
 
-/* The next member from *index on, held; NULL: there is none. */
-static udr_member_t *next_member(udr_picker_t *picker, int *index)
+/* The next member of a glob from *index on, held; NULL: there is none. */
+static udr_member_t *next_tenant(udr_picker_t *picker, int *index)
 {
     udr_member_t *member = NULL;
     apr_thread_mutex_lock(picker->mutex);
-    if (*index == 0) {
-        udr_picker_refresh(picker, udr_clock_now());
-    }
     while (!member && *index < picker->count) {
         member = udr_picker_member(picker, (*index)++);
     }
@@ -133,8 +130,15 @@ void udr_picker_visit(udr_picker_t *picker, void (*visit)(void *baton, udr_membe
                       void *baton)
 {
     int index = 0;
-    for (udr_member_t *member; (member = next_member(picker, &index));) {
-        visit(baton, member, member->tenant ? udr_berth_state(picker->shared, member->slot) : UDR_BERTH_OPEN);
+    apr_thread_mutex_lock(picker->mutex);
+    udr_picker_refresh(picker, udr_clock_now());
+    apr_thread_mutex_unlock(picker->mutex);
+    /* Those of the configuration are there for good. */
+    for (; index < picker->balancer->members->nelts; index++) {
+        visit(baton, udr_picker_member(picker, index), UDR_BERTH_OPEN);
+    }
+    for (udr_member_t *member; (member = next_tenant(picker, &index));) {
+        visit(baton, member, udr_berth_state(picker->shared, member->slot));
         udr_tenant_release(member);
     }
 }
