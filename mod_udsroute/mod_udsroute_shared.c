@@ -37,6 +37,7 @@ static struct {
     apr_uint32_t slots;        /* when it joined: its generation has no others */
     udr_pool_counts_t *counts; /* by slot: what udr_share_attend() adds up, one thread at a time */
     apr_thread_mutex_t *attending;
+    udr_history_look_t look; /* at what members have done, with that mutex */
     server_rec *main_server;
 } share;
 
@@ -375,6 +376,7 @@ apr_status_t udr_share_join(server_rec *main_server, apr_pool_t *pchild)
         apr_pool_cleanup_register(pchild, NULL, leave, apr_pool_cleanup_null);
         share.slots = udr_shared_slots(share.shared);
         share.counts = apr_pcalloc(pchild, share.slots * sizeof *share.counts);
+        share.look = (udr_history_look_t){0, 0};
         share.main_server = main_server;
         rv = make_yield(main_server, pchild);
     }
@@ -507,7 +509,7 @@ static void sample(const udr_member_t *member)
     udr_history_totals_t totals = {.latency = &slot->latency};
     apr_time_t now = udr_clock_now();
     if (!udr_history_is_due(&slot->history, now)) {
-        return;
+        return; /* another child has taken it */
     }
     for (size_t i = 0; i < sizeof slot->requests_by_class / sizeof *slot->requests_by_class; i++) {
         totals.requests += atomic_load_explicit(&slot->requests_by_class[i], memory_order_relaxed);
@@ -522,17 +524,20 @@ static void sample(const udr_member_t *member)
 /* Plain routes to one member with other settings have pools of their own, and one slot. */
 static void attend_member(void *baton, udr_member_t *member, apr_uint32_t state)
 {
+    const bool *samples = baton;
     udr_pool_counts_t counts;
-    (void)baton;
     (void)state;
     udr_pool_count(member->pool, &counts);
     share.counts[member->slot].idle += counts.idle;
     share.counts[member->slot].busy += counts.busy;
-    sample(member);
+    if (*samples) {
+        sample(member);
+    }
 }
 
 static void attend_all(void)
 {
+    bool samples = udr_history_is_to_look(&share.look, udr_shared_epoch(share.shared), udr_clock_now());
     for (const server_rec *s = share.main_server; s; s = s->next) {
         const udr_server_config_t *config = udr_server_config(s);
         if (!udr_server_has_own_config(s, share.main_server)) {
@@ -541,7 +546,7 @@ static void attend_all(void)
         for (int i = 0; i < config->balancers->nelts; i++) {
             const udr_balancer_t *balancer = APR_ARRAY_IDX(config->balancers, i, const udr_balancer_t *);
             if (balancer->picker) {
-                udr_picker_visit(balancer->picker, attend_member, NULL);
+                udr_picker_visit(balancer->picker, attend_member, &samples);
             }
         }
     }

@@ -21,6 +21,14 @@ bool udr_history_is_due(const udr_history_t *history, apr_time_t now)
     return read_word(&history->next) < step_of(now);
 }
 
+bool udr_history_is_to_look(udr_history_look_t *look, apr_uint64_t epoch, apr_time_t now)
+{
+    apr_uint32_t step = step_of(now);
+    bool is_to = step != look->step || epoch != look->epoch;
+    *look = (udr_history_look_t){step, epoch};
+    return is_to;
+}
+
 /* What has been added since; each request is in one sample. A process that is late by a whole step finds more taken
  * than it knew of: then there is nothing left for it. */
 static apr_uint64_t take_rest(_Atomic apr_uint64_t *taken, apr_uint64_t total)

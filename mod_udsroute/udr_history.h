@@ -39,6 +39,12 @@ typedef struct udr_history_totals_t {
     const udr_histogram_t *latency;
 } udr_history_totals_t;
 
+/* Of a process that looks after all members: all zero at first. */
+typedef struct udr_history_look_t {
+    apr_uint32_t step;
+    apr_uint64_t epoch;
+} udr_history_look_t;
+
 /* A step, for a reader. */
 typedef struct udr_history_point_t {
     bool is_known;    /* false: it is before the history's beginning, or has not been sampled */
@@ -52,6 +58,11 @@ typedef struct udr_history_point_t {
 
 /* Whether udr_history_take() would do anything: a step has ended that has no sample. */
 bool udr_history_is_due(const udr_history_t *history, apr_time_t now);
+
+/* Whether any member's sample can be due: once in a step, and after the epoch (udr_shared) has moved, as there may be
+ * new members, whose history begins when somebody looks. In between that need not be asked of each, where it would be
+ * the only thing that is read of most. One thread at a time. */
+bool udr_history_is_to_look(udr_history_look_t *look, apr_uint64_t epoch, apr_time_t now);
 
 /* Takes the sample of what has happened since the last one, unless another process has just done so. */
 void udr_history_take(udr_history_t *history, const udr_history_totals_t *totals, apr_time_t now);

@@ -208,6 +208,29 @@ static void has_one_sample_for_each_step_among_threads(void **state)
     assert_true(atomic_load(&history.requests) == 50);
 }
 
+/* --- looking through all members --- */
+
+static void looks_once_in_a_step(void **state)
+{
+    udr_history_look_t look = {0, 0};
+    (void)state;
+    assert_true(udr_history_is_to_look(&look, 0, at(0.9)));
+    assert_false(udr_history_is_to_look(&look, 0, at(0.95)));
+    assert_true(udr_history_is_to_look(&look, 0, at(1)));
+    assert_false(udr_history_is_to_look(&look, 0, at(1.9)));
+    assert_true(udr_history_is_to_look(&look, 0, at(5)));
+}
+
+static void looks_when_others_may_have_come(void **state)
+{
+    udr_history_look_t look = {0, 0};
+    (void)state;
+    assert_true(udr_history_is_to_look(&look, 7, at(0.1)));
+    assert_false(udr_history_is_to_look(&look, 7, at(0.2)));
+    assert_true(udr_history_is_to_look(&look, 8, at(0.3)));
+    assert_false(udr_history_is_to_look(&look, 8, at(0.4)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +242,8 @@ int main(void)
         cmocka_unit_test_setup(forgets_what_is_older, set_up),
         cmocka_unit_test_setup(does_not_count_twice, set_up),
         cmocka_unit_test_setup(has_one_sample_for_each_step_among_threads, set_up),
+        cmocka_unit_test(looks_once_in_a_step),
+        cmocka_unit_test(looks_when_others_may_have_come),
     };
     return cmocka_run_group_tests_name("udr_history", tests, NULL, NULL);
 }
