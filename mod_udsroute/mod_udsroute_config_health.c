@@ -40,6 +40,22 @@ static const char *say_twice(const cmd_parms *cmd, const char *name, const udr_s
                         cmd->cmd->name, name, udr_source_print_place(other, cmd->pool));
 }
 
+/* Braces are counted as ap_getword_conf2() counts them. Where they don't come out even it takes the rest of the line,
+ * which may well be an expression, but hardly the one that was meant. */
+static bool is_closed(const char *text)
+{
+    int open = 0;
+    for (; *text; text++) {
+        open += *text == '{';
+        open -= *text == '}';
+        if (open == 0) {
+            return true;
+        }
+        text += text[0] == '\\' && text[1] == '\\';
+    }
+    return false;
+}
+
 const char *udr_config_health_expr(cmd_parms *cmd, void *dir, const char *args)
 {
     udr_server_config_t *config = udr_server_config(cmd->server);
@@ -47,12 +63,17 @@ const char *udr_config_health_expr(cmd_parms *cmd, void *dir, const char *args)
     const char *error = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
     (void)dir;
     condition->name = ap_getword_conf(cmd->pool, &args);
+    bool is_open = *args == '{' && !is_closed(args);
     const char *text = ap_getword_conf2(cmd->pool, &args); /* {...}, as ProxyHCExpr */
     if (error) {
         return error;
     }
     if (!*condition->name || !*text) {
         return udr_config_say(cmd, "needs a name and an expression, as in: ok {%{REQUEST_STATUS} =~ /^2/}");
+    }
+    if (is_open) {
+        return udr_config_say(cmd, "a closing brace is missing, of the expression or of a %{...} in it; an expression "
+                                   "whose braces don't come out even stands in double quotes instead");
     }
     if (*args) {
         return udr_config_say(

@@ -41,6 +41,7 @@ RIGHT = {
     "virtual host": "UDSHealthTemplate web hcmethod=GET hcexpr=body\n<VirtualHost *:1>\n"
     + SECTION.format("hctemplate=web", "")
     + "</VirtualHost>\n",
+    "braces in quotes": 'UDSHealthExpr open "%{REQUEST_STATUS} == 200 && hc(\'body\') =~ /^{/"\n',
     "one of many": SECTION.format(
         "hcmethod=NONE", "UDSMember unix:/run/b.sock|http://localhost/\nUDSSet hcmethod=GET hcexpr=status"
     ),
@@ -111,6 +112,16 @@ WRONG = {
     "expression": ("UDSHealthExpr x {%{REQUEST_STATUS} ==}\n", "UDSHealthExpr x", ["is no expression of httpd's"]),
     "expression without name": ("UDSHealthExpr x\n", "UDSHealthExpr x", ["needs a name and an expression"]),
     "expression without braces": ("UDSHealthExpr x %{A} == 1\n", "UDSHealthExpr x", ["one expression.*braces"]),
+    "expression left open": (
+        "UDSHealthExpr x {%{REQUEST_STATUS} =~ /^2/\n",
+        "UDSHealthExpr x",
+        ["a closing brace is missing"],
+    ),
+    "variable left open": (
+        "UDSHealthExpr x {%{REQUEST_STATUS =~ /^2/}\n",
+        "UDSHealthExpr x",
+        ["a closing brace is missing"],
+    ),
     "expression twice": ("UDSHealthExpr status {true}\n", "{true}", ["'status' is defined already"]),
     "in a location": ("<Location /x>\nUDSHealthExpr x {true}\n</Location>\n", "UDSHealthExpr x", ["not allowed in <Location> context"]),
     "balancer route": (
