@@ -341,6 +341,16 @@ static void warn_of_checks(const server_rec *s, const udr_balancer_t *balancer, 
     }
 }
 
+/* Likewise. */
+static void warn_of_upgrade(const server_rec *s, const udr_balancer_t *balancer, apr_pool_t *p)
+{
+    const udr_source_t *where = NULL;
+    const char *doubt = udr_balancer_check_upgrade(balancer, &where, p);
+    if (doubt) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, UDRNO(0072) "%s: %s", udr_source_print(where, p), doubt);
+    }
+}
+
 static void complete_server(server_rec *main_server, server_rec *s, apr_pool_t *p)
 {
     udr_server_config_t *config = udr_server_config(s);
@@ -354,6 +364,7 @@ static void complete_server(server_rec *main_server, server_rec *s, apr_pool_t *
     for (int i = 0; i < config->balancers->nelts; i++) {
         udr_balancer_t *balancer = APR_ARRAY_IDX(config->balancers, i, udr_balancer_t *);
         warn_of_checks(s, balancer, p);
+        warn_of_upgrade(s, balancer, p);
         udr_balancer_resolve(balancer, timeout);
         if (balancer->name) {
             warn(s, balancer, p);

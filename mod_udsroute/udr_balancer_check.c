@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_balancer_check.h"
+#include "mod_udsroute/udr_protocol.h"
 
 #include <apr_strings.h>
 
@@ -103,6 +104,36 @@ const char *udr_balancer_check_spares(const udr_balancer_t *balancer, const udr_
         "every member of balancer '%s' is a spare (+R) or a hot standby (+H), and there is none to stand "
         "in for: leave that out where a member is to serve",
         balancer->name);
+}
+
+static const char *doubt_upgrade(const udr_target_t *target, const udr_settings_t *settings, apr_pool_t *p)
+{
+    const char *upgrade = settings->upgrade;
+
+    if (!upgrade || !strcmp(upgrade, UDR_UPGRADE_NONE) || !target->scheme->protocol->is_cgi) {
+        return NULL;
+    }
+    return apr_psprintf(p,
+                        "upgrade=%s comes to nothing with %s://, as %s has no upgrades: leave it out, or let the "
+                        "application listen on another socket for them, and write http:// for that",
+                        upgrade, target->scheme->name, target->scheme->protocol->name);
+}
+
+const char *udr_balancer_check_upgrade(const udr_balancer_t *balancer, const udr_source_t **where, apr_pool_t *p)
+{
+    const char *doubt = NULL;
+
+    for (int i = 0; i < balancer->members->nelts && !doubt; i++) {
+        const udr_member_t *member = APR_ARRAY_IDX(balancer->members, i, const udr_member_t *);
+        doubt = doubt_upgrade(member->target, &member->settings, p);
+        *where = source_of(balancer, i);
+    }
+    for (int i = 0; i < balancer->globs->nelts && !doubt; i++) {
+        const udr_glob_t *glob = APR_ARRAY_IDX(balancer->globs, i, const udr_glob_t *);
+        doubt = doubt_upgrade(glob->target, &glob->settings, p);
+        *where = &glob->source;
+    }
+    return doubt;
 }
 
 const char *udr_balancer_check_maxconn(const udr_balancer_t *route, const udr_balancer_t *earlier,

@@ -20,6 +20,9 @@ const char *udr_balancer_check_redirects(const udr_balancer_t *balancer, const u
 /* Every member is a spare or a hot standby: there is none to stand in for. */
 const char *udr_balancer_check_spares(const udr_balancer_t *balancer, const udr_source_t **where, apr_pool_t *p);
 
+/* `upgrade` is set for who speaks a protocol in which nothing is upgraded. Before the defaults are filled in. */
+const char *udr_balancer_check_upgrade(const udr_balancer_t *balancer, const udr_source_t **where, apr_pool_t *p);
+
 /* Two plain routes lead to one member with different `maxconn`: it is counted once, over both, so the last one holds.
  */
 const char *udr_balancer_check_maxconn(const udr_balancer_t *route, const udr_balancer_t *earlier,

@@ -531,6 +531,31 @@ def test_warning_of_sessions_that_a_route_makes_sticky(sandbox):
     assert "UDR0028" in said
 
 
+@pytest.mark.parametrize(
+    "config,line",
+    [
+        ("UDSRoute / unix:/run/a.sock|{}://localhost/ upgrade=websocket", "UDSRoute"),
+        ("<Location /x>\nUDSRoute unix:/run/a.sock|{}://localhost/\nUDSSet upgrade=ANY\n</Location>", "UDSRoute"),
+        (section("UDSMember unix:/run/a.sock|{0}://x/", "UDSMember unix:/run/b.sock|{0}://x/ upgrade=x"), "b.sock"),
+        (section("UDSSet upgrade=x", "UDSMember unix:/run/a*.sock|{}://x/", "UDSMember unix:/run/b.sock|{}://x/"), "b.sock"),
+        (section("UDSSet upgrade=x", "UDSMember unix:/run/a*.sock|{}://x/"), "UDSMember"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["fcgi", "uwsgi", "scgi"])
+def test_warning_of_an_upgrade_that_there_is_not(sandbox, config, line, scheme):
+    """Said once for all members of a balancer, and not to those who don't want any or speak HTTP."""
+    test = accepted(sandbox, config.replace("{}", scheme).replace("{0}", scheme), udsroute_log_level="warn")
+    (said,) = warnings(test)
+    assert f"on line {test.line_of(line)} of {test.file}" in said
+    assert re.search(rf"UDR0072.*upgrade=.*{scheme}://", said)
+
+
+@pytest.mark.parametrize("scheme,upgrade", [("fcgi", "upgrade=NONE"), ("fcgi", ""), ("http", "upgrade=websocket"), ("ws", "upgrade=ANY")])
+def test_no_warning_of_an_upgrade(sandbox, scheme, upgrade):
+    config = f"UDSRoute / unix:/run/a.sock|{scheme}://localhost/ {upgrade}"
+    assert warnings(accepted(sandbox, config, udsroute_log_level="warn")) == []
+
+
 def test_note_at_info(sandbox):
     line = "UDSSet keepalive=on"
     test = accepted(sandbox, section(line, *members("")), udsroute_log_level="info")
