@@ -127,6 +127,7 @@ static void use_turn(udr_exchange_t *x)
     x->attempts++;
     x->tries++;
     x->attempt_begun = x->now;
+    x->answered_at = 0;
     if (!x->times.turn) {
         x->times.turn = x->now;
     }

@@ -80,7 +80,8 @@ void udr_exchange_wait_in_queue(udr_exchange_t *x)
 
 static void report(udr_exchange_t *x, udr_outcome_t outcome, int detail)
 {
-    udr_report_t made = {.outcome = outcome, .detail = detail, .begun = x->attempt_begun, .reused = x->reused};
+    apr_time_t begun = x->answered_at ? x->answered_at : x->attempt_begun;
+    udr_report_t made = {.outcome = outcome, .detail = detail, .begun = begun, .reused = x->reused};
     udr_pick_report(&x->pick, &made, x->now);
 }
 
@@ -89,6 +90,15 @@ void udr_exchange_report_connected(udr_exchange_t *x)
     if (x->plan.picker) {
         x->reused = false;
         report(x, UDR_OUTCOME_CONNECTED, 0);
+    }
+}
+
+void udr_exchange_report_answered(udr_exchange_t *x)
+{
+    if (x->plan.picker && x->pick.is_counted && udr_pick_is_on_trial(&x->pick) &&
+        !udr_picker_fails_on(x->plan.picker, x->receiver.reader.head->status)) {
+        report(x, UDR_OUTCOME_ANSWERED, 0);
+        x->answered_at = udr_pick_is_on_trial(&x->pick) ? 0 : x->now;
     }
 }
 

@@ -92,7 +92,9 @@ struct udr_exchange_t {
     udr_member_t *member; /* the one that it is at, or was last; NULL: none yet */
     udr_pick_t pick;      /* with a picker */
     apr_time_t attempt_begun;
-    apr_time_t failed_at; /* the first member; 0: none has */
+    apr_time_t answered_at; /* a response has begun, which has brought the member back: what goes wrong after that is
+                               not of before; 0: it has not */
+    apr_time_t failed_at;   /* the first member; 0: none has */
     apr_time_t hold_until;
     apr_time_t queued_at; /* it waits under `maxconn`; earlier by what it has waited at other members */
     apr_interval_time_t queued;
@@ -158,6 +160,10 @@ void udr_exchange_use_member(udr_exchange_t *x, udr_member_t *member);
 
 /* A new connection has been made. */
 void udr_exchange_report_connected(udr_exchange_t *x);
+
+/* A response has begun. Its end may be far away (server-sent events): a member that was out is not to wait for it,
+ * where an answer is proof enough that it works. */
+void udr_exchange_report_answered(udr_exchange_t *x);
 
 /* There is a tunnel: the member has served the request, however long that lasts. */
 void udr_exchange_report_switched(udr_exchange_t *x);

@@ -84,6 +84,7 @@ static void take_head(udr_exchange_t *x)
     }
     receiver->head_passed = true;
     receiver->unflushed = true;
+    udr_exchange_report_answered(x);
     udr_exchange_transit(x, UDR_EXCHANGE_RELAY);
     udr_exchange_client_took(x, x->plan.ops->head(x->plan.client, receiver->reader.head, &receiver->wanted));
 }

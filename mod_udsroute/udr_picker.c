@@ -335,7 +335,7 @@ static bool is_of_its_file(const udr_pick_t *pick, const udr_report_t *report, a
 void udr_pick_report(udr_pick_t *pick, const udr_report_t *report, apr_time_t now)
 {
     const udr_picker_t *picker = pick->picker;
-    if (report->outcome != UDR_OUTCOME_SERVED && report->outcome != UDR_OUTCOME_CONNECTED) {
+    if (!udr_outcome_is_good(report->outcome)) {
         atomic_fetch_add_explicit(&slot_of(pick)->failed, 1, memory_order_relaxed);
     }
     if (is_of_its_file(pick, report, now)) {
@@ -348,6 +348,11 @@ void udr_pick_report(udr_pick_t *pick, const udr_report_t *report, apr_time_t no
     if ((change & (UDR_CHANGE_WENT_OUT | UDR_CHANGE_CAME_BACK)) && picker->news) {
         picker->news(picker->balancer, pick->member, change);
     }
+}
+
+bool udr_pick_is_on_trial(const udr_pick_t *pick)
+{
+    return udr_verdict_out_until(slot_of(pick)) != 0;
 }
 
 void udr_pick_leave(udr_pick_t *pick)

@@ -112,6 +112,9 @@ void udr_pick_readdress(udr_pick_t *pick, void (*wake)(udr_queue_waiter_t *waite
 /* What has become of the attempt at the present member. */
 void udr_pick_report(udr_pick_t *pick, const udr_report_t *report, apr_time_t now);
 
+/* The present member is out: what becomes of this attempt may bring it back. */
+bool udr_pick_is_on_trial(const udr_pick_t *pick);
+
 /* The present member is left: to try another, or at the end. Stops waiting, too. Harmless when there is none. */
 void udr_pick_leave(udr_pick_t *pick);
 

@@ -18,6 +18,7 @@ static const struct {
     bool puts_out;   /* it is the member's, and the member is out for a while */
     bool says_gone;  /* it looks like a restart: `hold` */
     bool of_connect; /* that a new connection succeeds, or that its file changes, says that it is over */
+    bool of_head;    /* that a response begins says so; of the others only that one has come whole */
     detail_t detail;
     const char *words;
 } causes[UDR_CAUSES] = {
@@ -31,12 +32,18 @@ static const struct {
                          .words = "nobody listens on its socket"},
     [UDR_CAUSE_OPERATOR] = {.puts_out = true, .of_connect = true, .words = "its socket may not be used"},
     [UDR_CAUSE_CONNECT] = {.puts_out = true, .of_connect = true, .words = "it can't be connected to"},
-    [UDR_CAUSE_UNANSWERED] = {.puts_out = true, .says_gone = true, .words = "closed the connection without an answer"},
+    [UDR_CAUSE_UNANSWERED] = {.puts_out = true,
+                              .says_gone = true,
+                              .of_head = true,
+                              .words = "closed the connection without an answer"},
     [UDR_CAUSE_BROKEN_OFF] = {.puts_out = true, .words = "closed the connection within a response"},
     [UDR_CAUSE_TIMEOUT] = {.puts_out = true, .words = "silent for longer than timeout (failontimeout)"},
     [UDR_CAUSE_RESPONSE] = {.puts_out = true, .words = "a response that may not be passed on"},
-    [UDR_CAUSE_STATUS] = {.puts_out = true, .detail = DETAIL_STATUS, .words = "a status of failonstatus"},
-    [UDR_CAUSE_MARKED] = {.puts_out = true, .words = "marked as failed (status=+E)"},
+    [UDR_CAUSE_STATUS] = {.puts_out = true,
+                          .of_head = true,
+                          .detail = DETAIL_STATUS,
+                          .words = "a status of failonstatus"},
+    [UDR_CAUSE_MARKED] = {.puts_out = true, .of_head = true, .words = "marked as failed (status=+E)"},
     [UDR_CAUSE_CHECK_TIMEOUT] = {.puts_out = true, .words = "no answer to a check within hctimeout"},
     [UDR_CAUSE_CHECK_BACKLOG] = {.puts_out = true, .words = "its listen backlog was full for all of hctimeout"},
     [UDR_CAUSE_CHECK_STATUS] = {.puts_out = true,
@@ -85,6 +92,7 @@ static udr_cause_t cause_of(const udr_report_t *report)
     switch (report->outcome) {
     case UDR_OUTCOME_SERVED:
     case UDR_OUTCOME_CONNECTED:
+    case UDR_OUTCOME_ANSWERED:
         return UDR_CAUSE_NONE;
     case UDR_OUTCOME_CONNECT_FAILED:
         return udr_verdict_cause_of(report->detail);
@@ -200,7 +208,10 @@ static bool proves(const udr_slot_t *slot, const udr_report_t *report, apr_time_
     if (begun < out_since(slot, until)) {
         return false;
     }
-    return causes[cause].of_connect ? !report->reused : report->outcome == UDR_OUTCOME_SERVED;
+    if (causes[cause].of_connect) {
+        return !report->reused;
+    }
+    return report->outcome == UDR_OUTCOME_SERVED || (causes[cause].of_head && report->outcome == UDR_OUTCOME_ANSWERED);
 }
 
 /* Nothing keeps it out any more. */
@@ -236,7 +247,7 @@ unsigned int udr_verdict_report(udr_slot_t *slot, const udr_report_t *report, ap
 {
     apr_time_t begun = report->begun ? report->begun : now;
     udr_cause_t cause = cause_of(report);
-    if (report->outcome == UDR_OUTCOME_SERVED || report->outcome == UDR_OUTCOME_CONNECTED) {
+    if (udr_outcome_is_good(report->outcome)) {
         return succeed(slot, report, begun, now);
     }
     return causes[cause].puts_out ? fail(slot, cause, report, begun, retry, now) : UDR_CHANGE_NONE;

@@ -44,6 +44,7 @@ typedef enum udr_cause_t {
 typedef enum udr_outcome_t {
     UDR_OUTCOME_SERVED,         /* a response, of any status but those of `failonstatus` */
     UDR_OUTCOME_CONNECTED,      /* so far: connect(2) has succeeded */
+    UDR_OUTCOME_ANSWERED,       /* so far: the head of a response, of any status but those of `failonstatus` */
     UDR_OUTCOME_CONNECT_FAILED, /* detail: errno, of socket(2), too */
     UDR_OUTCOME_PEER,           /* who listens is not who `peer` asks for */
     UDR_OUTCOME_UNANSWERED,     /* closed or reset before any response byte; detail: errno or 0 */
@@ -53,6 +54,11 @@ typedef enum udr_outcome_t {
     UDR_OUTCOME_STATUS,         /* of `failonstatus`; detail: the status */
     UDR_OUTCOME_MARKED          /* the configuration says +E: out for one pause, then tried */
 } udr_outcome_t;
+
+static inline bool udr_outcome_is_good(udr_outcome_t outcome)
+{
+    return outcome == UDR_OUTCOME_SERVED || outcome == UDR_OUTCOME_CONNECTED || outcome == UDR_OUTCOME_ANSWERED;
+}
 
 typedef struct udr_report_t {
     udr_outcome_t outcome;

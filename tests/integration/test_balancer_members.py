@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is a member, what is told of it, and who gets requests: the operator's status, sets, failures."""
 import signal
+import threading
 
 import pytest
 
@@ -140,6 +141,33 @@ def test_failure_is_retried_after_its_pause(sandbox):
     start_members(sandbox, ["a"])
     wait_until(lambda: "a" in answers(httpd, 4), "the member to be asked again", 5, 0.05)
     httpd.log.expect("UDR0033: member .*a.sock.* is back")
+
+
+def test_an_answer_without_end_brings_a_member_back(sandbox):
+    """Server-sent events: its answer is proof when it begins. It ends when the test does."""
+    is_heard = threading.Event()
+
+    def serve(exchange):
+        if exchange.connection.number == 1:
+            exchange.close()
+            return
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        exchange.send(b"9\r\ndata: 1\n\n\r\n")
+        is_heard.wait(20)
+        exchange.send(b"0\r\n\r\n")
+        exchange.close()
+
+    sandbox.scripted("a", serve)
+    httpd = sandbox.httpd(balancer(sandbox, {"a": "retry=0 hold=0"}))
+    httpd.log.allow("UDR0034|UDR0007")
+    assert fetch(httpd.port, "/x", "POST", body=b"x").status == 502
+    with Client(httpd.port) as client:
+        client.send_request("GET", "/events")
+        assert client.read_interim().status == 200
+        try:
+            httpd.log.expect("UDR0033: member .*a.sock.* is back")
+        finally:
+            is_heard.set()
 
 
 def test_a_member_gone_for_longer_fails_at_once(sandbox):

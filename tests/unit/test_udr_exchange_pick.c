@@ -327,6 +327,61 @@ static void puts_out_for_a_status(void **state)
     assert_at_rest();
 }
 
+/* The only member, which is out because of a request that it has not answered, and is asked again. */
+static int ask_who_is_out(void **state, const char *answer)
+{
+    scene_t *scene = open_one(state, "retry=0 hold=0");
+    scene->request.method = "POST";
+    close(scene_start_and_read(scene));
+    assert_false(scene_settle(scene));
+    assert_int_equal(went_out, 1);
+    int fd = scene_start_and_read(scene);
+    assert_int_equal(came_back, 0);
+    scene->now += MS(5);
+    member_says(fd, answer);
+    assert_true(scene_settle(scene));
+    assert_state(scene, UDR_EXCHANGE_RELAY);
+    return fd;
+}
+
+#define ENDLESS "\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
+static void brings_back_who_begins_an_answer(void **state)
+{
+    int fd = ask_who_is_out(state, "HTTP/1.1 200 OK" ENDLESS);
+    assert_int_equal(came_back, 1);
+    member_says(fd, "0\r\n\r\n");
+    assert_false(scene_settle(*state));
+    assert_done(*state);
+    close(fd);
+    assert_int_equal(came_back, 1);
+    assert_int_equal(went_out, 1);
+    assert_at_rest();
+}
+
+/* It is no failure of before it came back. */
+static void puts_out_who_breaks_off_what_has_brought_it_back(void **state)
+{
+    int fd = ask_who_is_out(state, "HTTP/1.1 200 OK" ENDLESS);
+    close(fd);
+    assert_false(scene_settle(*state));
+    assert_int_equal(came_back, 1);
+    assert_int_equal(went_out, 2);
+    assert_int_equal(udr_verdict_cause(atomic_load(&slot_of(0)->cause)), UDR_CAUSE_BROKEN_OFF);
+    assert_at_rest();
+}
+
+static void does_not_bring_back_for_a_bad_status(void **state)
+{
+    balancer_says("failonstatus=500");
+    int fd = ask_who_is_out(state, "HTTP/1.1 500 Internal Server Error" ENDLESS);
+    member_says(fd, "0\r\n\r\n");
+    assert_false(scene_settle(*state));
+    close(fd);
+    assert_int_equal(came_back, 0);
+    assert_at_rest();
+}
+
 static void silence_puts_out_only_with_failontimeout(void **state)
 {
     scene_t *scene = open_one(state, "timeout=5");
@@ -818,6 +873,9 @@ int main(void)
         TEST(tries_another_when_there_is_no_turn),
         TEST(waits_once_for_a_turn_of_the_only_member),
         TEST(puts_out_for_a_status),
+        TEST(brings_back_who_begins_an_answer),
+        TEST(puts_out_who_breaks_off_what_has_brought_it_back),
+        TEST(does_not_bring_back_for_a_bad_status),
         TEST(silence_puts_out_only_with_failontimeout),
         TEST(a_client_that_goes_is_no_failure),
         TEST(nobody_can_take_it),

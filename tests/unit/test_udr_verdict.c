@@ -72,6 +72,7 @@ static const struct {
 } outcomes[] = {
     {"served", UDR_OUTCOME_SERVED, 0, false, 0, false, UDR_CAUSE_NONE},
     {"connected", UDR_OUTCOME_CONNECTED, 0, false, 0, false, UDR_CAUSE_NONE},
+    {"answered", UDR_OUTCOME_ANSWERED, 0, false, 0, false, UDR_CAUSE_NONE},
     {"no file", UDR_OUTCOME_CONNECT_FAILED, ENOENT, false, WENT_OUT, true, UDR_CAUSE_ABSENT},
     {"stale file", UDR_OUTCOME_CONNECT_FAILED, ECONNREFUSED, false, WENT_OUT, true, UDR_CAUSE_STALE},
     {"full backlog", UDR_OUTCOME_CONNECT_FAILED, EAGAIN, false, 0, false, UDR_CAUSE_NONE},
@@ -265,6 +266,29 @@ static void a_connect_proves_nothing_of_those_that_fail_later(void **state)
     tell(&slot, UDR_OUTCOME_UNANSWERED, 0, at(0));
     assert_int_equal(tell(&slot, UDR_OUTCOME_CONNECTED, 0, at(100)), 0);
     assert_int_equal(tell_reused(&slot, UDR_OUTCOME_SERVED, at(200)), CAME_BACK);
+}
+
+/* What failed within responses may do so again: they are waited for. */
+static void a_response_that_begins_proves_what_it_can(void **state)
+{
+    static const struct {
+        udr_outcome_t outcome;
+        bool comes_back;
+    } rows[] = {
+        {UDR_OUTCOME_UNANSWERED, true},  {UDR_OUTCOME_STATUS, true},   {UDR_OUTCOME_MARKED, true},
+        {UDR_OUTCOME_BROKEN_OFF, false}, {UDR_OUTCOME_TIMEOUT, false}, {UDR_OUTCOME_RESPONSE, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        udr_slot_t slot = {0};
+        tell(&slot, rows[i].outcome, 0, at(0));
+        assert_int_equal(tell_late(&slot, UDR_OUTCOME_ANSWERED, at(-1), at(50)), 0);
+        assert_int_equal(tell_reused(&slot, UDR_OUTCOME_ANSWERED, at(100)), rows[i].comes_back ? CAME_BACK : 0);
+        assert_int_equal(tell(&slot, UDR_OUTCOME_SERVED, 0, at(200)), rows[i].comes_back ? 0 : CAME_BACK);
+    }
+    udr_slot_t slot = {0};
+    tell(&slot, UDR_OUTCOME_CONNECT_FAILED, ENOENT, at(0));
+    assert_int_equal(tell_reused(&slot, UDR_OUTCOME_ANSWERED, at(100)), 0);
 }
 
 /* Connections of the process that has been replaced end when the new one is known already. */
@@ -489,6 +513,7 @@ int main(void)
         cmocka_unit_test(success_of_before_proves_nothing),
         cmocka_unit_test(an_old_connection_does_not_prove_that_new_ones_can_be_made),
         cmocka_unit_test(a_connect_proves_nothing_of_those_that_fail_later),
+        cmocka_unit_test(a_response_that_begins_proves_what_it_can),
         cmocka_unit_test(a_failure_of_before_it_came_back_is_old_news),
         cmocka_unit_test(a_new_file_ends_the_pause),
         cmocka_unit_test(a_new_file_says_nothing_of_the_members_faults),
