@@ -16,7 +16,7 @@ static struct {
     server_rec *main_server;
     udr_loop_t *loop;
     apr_pool_t *p;
-    bool leads;
+    udr_leader_t leader;
     apr_pool_t *pool; /* the checker's; NULL: there is none */
     udr_checker_t *checker;
 } checks;
@@ -91,7 +91,12 @@ static void tell(const udr_news_t *news)
 /* --- who makes them --------------------------------------------------------------------------------------------------
  */
 
-static udr_checker_client_t client = {.accepts = udr_condition_accepts, .news = tell};
+static bool leads(void)
+{
+    return udr_leader_is_heard(&checks.leader, udr_share_get());
+}
+
+static udr_checker_client_t client = {.accepts = udr_condition_accepts, .news = tell, .leads = leads};
 
 static apr_status_t add_all(void)
 {
@@ -139,26 +144,32 @@ void udr_checks_init(server_rec *main_server, udr_loop_t *loop, apr_pool_t *p)
     checks.main_server = main_server;
     checks.loop = loop;
     checks.p = p;
-    checks.leads = false;
+    checks.leader = (udr_leader_t){.leads = false};
     checks.pool = NULL;
     checks.checker = NULL;
 }
 
 bool udr_checks_attend(apr_time_t now)
 {
-    bool led = checks.leads;
+    bool led = checks.leader.leads;
     if (!checks.loop) {
         return false; /* nothing is routed */
     }
-    checks.leads = udr_leader_attend(udr_share_get(), led);
-    if (checks.leads && !led) {
+    udr_leading_t leading = udr_leader_attend(&checks.leader, udr_share_get(), now);
+    if (leading == UDR_LEADING_INSTEAD && udr_checks_are_wanted(checks.main_server)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
+                     UDRNO(0073) "the child that makes the health checks has not been heard of for %d s, though it "
+                                 "lives: this one makes them from now on",
+                     (int)apr_time_sec(UDR_LEADER_PATIENCE));
+    }
+    if (checks.leader.leads && !led) {
         start();
-    } else if (led && !checks.leads) {
+    } else if (led && !checks.leader.leads) {
         stop();
     } else if (checks.checker) {
         udr_checker_attend(checks.checker, now);
     }
-    return checks.leads;
+    return checks.leader.leads;
 }
 
 void udr_checks_look(const udr_member_t *member)

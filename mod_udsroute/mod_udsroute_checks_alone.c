@@ -123,9 +123,11 @@ void udr_checks_forget_alone(const server_rec *main_server)
 {
     for (const server_rec *s = main_server; s; s = s->next) {
         const udr_server_config_t *config = udr_server_config(s);
-        if (any_remembers(config->members, config->globs) && udr_leader_attend(udr_share_get(), false)) {
+        udr_leader_t leader = {.leads = false};
+        if (any_remembers(config->members, config->globs) &&
+            udr_leader_attend(&leader, udr_share_get(), udr_clock_now())) {
             forget_all(config->members, config->globs);
-            udr_leader_leave(udr_share_get());
+            udr_leader_leave(&leader, udr_share_get());
         }
     }
 }

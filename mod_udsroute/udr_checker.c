@@ -83,13 +83,19 @@ static void begin_next(udr_subject_t *subject)
     }
 }
 
+/* Not if another configuration holds by now, or another process makes the checks. */
+static bool is_asked_for(const udr_checker_t *checker)
+{
+    return !udr_shared_is_succeeded(checker->shared) && (!checker->client->leads || checker->client->leads());
+}
+
 static void done(void *baton, const udr_finding_t *finding)
 {
     udr_subject_t *subject = baton;
     apr_time_t now = udr_clock_now();
     subject->has_given_way = false;
-    if (udr_shared_is_succeeded(subject->checker->shared)) {
-        return; /* another configuration holds by now */
+    if (!is_asked_for(subject->checker)) {
+        return;
     }
     if (!is_unreachable(finding->cause)) {
         subject->look_until = 0;

@@ -23,6 +23,7 @@ typedef struct head_t {
     _Atomic apr_uint32_t rows;     /* likewise */
     _Atomic apr_uint32_t newest;   /* the generation that was begun last */
     _Atomic apr_uint32_t outdated; /* generations below this one: slots of theirs may belong to others by now */
+    _Atomic apr_uint64_t leader;   /* udr_leader's */
 } head_t;
 
 struct udr_shared_t {
@@ -395,6 +396,11 @@ void udr_shared_use_row(udr_shared_t *shared, apr_uint32_t row)
 pthread_mutex_t *udr_shared_leading(const udr_shared_t *shared)
 {
     return &shared->head->leading;
+}
+
+_Atomic apr_uint64_t *udr_shared_leader(const udr_shared_t *shared)
+{
+    return &shared->head->leader;
 }
 
 bool udr_shared_is_succeeded(const udr_shared_t *shared)

@@ -18,7 +18,7 @@ typedef struct udr_shared_t udr_shared_t;
 /* The version of the mapping's layout, and of the handle's: another one where anything in them, or what it means, is
  * not as before. An upgraded module that a graceful restart loads takes over what the one before has left only if it
  * says the same here. What only changes sizes the compiler finds out (udr_shared.c). */
-#define UDR_SHARED_LAYOUT "6"
+#define UDR_SHARED_LAYOUT "7"
 
 /* No row, no slot. */
 #define UDR_SHARED_NONE APR_UINT32_MAX
@@ -137,6 +137,9 @@ bool udr_shared_is_succeeded(const udr_shared_t *shared);
 /* Robust and process-shared: one who dies with it leaves it to the next, who is told (EOWNERDEAD). */
 pthread_mutex_t *udr_shared_reaping(const udr_shared_t *shared);
 pthread_mutex_t *udr_shared_leading(const udr_shared_t *shared);
+
+/* udr_leader's word. */
+_Atomic apr_uint64_t *udr_shared_leader(const udr_shared_t *shared);
 
 /* The row counts as used from now on. */
 void udr_shared_use_row(udr_shared_t *shared, apr_uint32_t row);

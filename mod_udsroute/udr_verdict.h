@@ -101,7 +101,8 @@ unsigned int udr_verdict_report(udr_slot_t *slot, const udr_report_t *report, ap
 
 /* Judges one check. Enough bad ones in a row put the member out until enough good ones bring it back; these do so too
  * with one that requests have put out since, if they began after that. Its agent's `down` is enough by itself. Only one
- * process at a time calls this for a member (udr_leader). */
+ * process at a time calls this for a member (udr_leader); one that was stopped in the middle of it tells one finding
+ * late, which counts as any other. */
 unsigned int udr_verdict_check(udr_slot_t *slot, const udr_finding_t *finding, apr_time_t now);
 
 /* It is new, and the configuration says +E of it. retry, now: as above. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who makes the checks: one child for all, whatever happens to it. And where they go: to the members' sockets alone."""
+import os
 import re
 import signal
 import time
@@ -90,6 +91,30 @@ def test_the_child_that_checks_is_killed(sandbox, runner):
     httpd.log.allow("AH0005[12]: child pid .* exit signal Killed")
     patients["b"].behaviour = answers(500)
     httpd.log.expect(DOWN.format("b"))
+
+
+def test_the_child_that_checks_is_stopped(sandbox, runner):
+    """Another one takes its place. It finds out before it says anything, and does not come back to it."""
+    httpd, patients = start(sandbox, runner)
+    wait_for_checks(httpd, "a", 2)
+    former = leader(httpd)
+    os.kill(former, signal.SIGSTOP)
+    try:
+        httpd.log.expect("UDR0073: the child that makes the health checks has not been heard of", timeout=20)
+        assert leader(httpd) != former
+        wait_for_checks(httpd, "a", 3)
+        patients["a"].behaviour = answers(500)
+        httpd.log.expect(DOWN.format("a"))
+    finally:
+        os.kill(former, signal.SIGCONT)
+    present = leader(httpd)
+    patients["b"].server.forget()
+    begun = time.monotonic()
+    wait_for_checks(httpd, "b", 10)
+    assert checks_of(patients["b"]) <= (time.monotonic() - begun) / 0.2 + 2
+    assert leader(httpd) == present
+    patients["a"].behaviour = well
+    httpd.log.expect(UP.format("a"))
 
 
 def test_graceful_restart(sandbox, runner):

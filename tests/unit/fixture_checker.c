@@ -23,6 +23,7 @@ udr_balancer_t *balancer;
 udr_checker_t *checker;
 udr_news_t news[8];
 int news_count;
+bool another_leads;
 
 static apr_pool_t *child;
 
@@ -33,6 +34,11 @@ static bool accepts(const udr_member_t *member, const udr_answer_t *answer, cons
     (void)why;
     (void)p;
     return true;
+}
+
+static bool leads(void)
+{
+    return !another_leads;
 }
 
 static void hear(const udr_news_t *what)
@@ -47,6 +53,7 @@ int checker_set_up(void **state)
     static const udr_source_t source = {.directive = "UDSMember", .file = "x", .line = 1};
     (void)state;
     news_count = 0;
+    another_leads = false;
     checker = NULL;
     if (apr_pool_create(&pool, NULL) != APR_SUCCESS || !place_make(&place, pool) ||
         apr_pool_create(&child, pool) != APR_SUCCESS || udr_loop_create(&loop, child) != APR_SUCCESS ||
@@ -71,7 +78,7 @@ int checker_tear_down(void **state)
 
 void checker_start(void)
 {
-    static const udr_checker_client_t client = {.accepts = accepts, .news = hear};
+    static const udr_checker_client_t client = {.accepts = accepts, .news = hear, .leads = leads};
     assert_int_equal(udr_checker_create(&checker, shared, loop, &client, child), APR_SUCCESS);
     assert_int_equal(udr_checker_add(checker, balancer), APR_SUCCESS);
     udr_checker_start(checker);

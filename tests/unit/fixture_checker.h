@@ -15,6 +15,7 @@ extern udr_balancer_t *balancer;
 extern udr_checker_t *checker; /* NULL before checker_start() */
 extern udr_news_t news[8];     /* that were told */
 extern int news_count;
+extern bool another_leads; /* what checks find is not asked for any more; false at first */
 
 /* For cmocka: a balancer without members, and nobody who listens. */
 int checker_set_up(void **state);

@@ -251,6 +251,24 @@ static void leaves_alone_whom_the_operator_stops(void **state)
     run_until_checked(slot, 1);
 }
 
+/* It was stopped, and another one has begun to make the checks. */
+static void says_nothing_where_another_leads(void **state)
+{
+    udr_slot_t *slot = add("a", OFTEN, -1);
+    apr_time_t end = udr_clock_now() + apr_time_from_sec(20);
+    (void)state;
+    another_leads = true;
+    checker_start();
+    while (!place_is_wanted(&place)) {
+        assert_true(udr_clock_now() < end);
+        run_loop_for(5);
+    }
+    run_for(5);
+    assert_int_equal(checks_of(slot), 0);
+    another_leads = false;
+    run_until_checked(slot, 1);
+}
+
 static void forgets_what_nobody_asks_for_any_more(void **state)
 {
     udr_slot_t *slot = add("a", "hcmethod=NONE", -1);
@@ -472,6 +490,7 @@ int main(void)
         TEST(tells_each_change_once),
         TEST(counts_as_the_member_says),
         TEST(leaves_alone_whom_the_operator_stops),
+        TEST(says_nothing_where_another_leads),
         TEST(forgets_what_nobody_asks_for_any_more),
         TEST(says_once_who_hangs),
         TEST(ends_a_check_in_time_for_the_next),
