@@ -433,7 +433,7 @@ def converse(near, far):
 def test_graceful_restart(sandbox, tls):
     """Tunnels go on; the new children serve; the old one ends with its last tunnel."""
     switchboard = Switchboard(sandbox)
-    httpd = tunnel_httpd(sandbox, chat_route(switchboard), tls=tls)
+    httpd = tunnel_httpd(sandbox, chat_route(switchboard), tls=tls, generations=2)
     ends = [open_tunnel(httpd, switchboard, tls, come) for come in (connect, used, connect)]
     old = set(httpd.children())
     httpd.graceful()
@@ -459,7 +459,7 @@ def test_graceful_restart(sandbox, tls):
 
 def test_two_graceful_restarts(sandbox):
     switchboard = Switchboard(sandbox)
-    httpd = tunnel_httpd(sandbox, chat_route(switchboard))
+    httpd = tunnel_httpd(sandbox, chat_route(switchboard), generations=3)
     ends = []
     for _ in range(2):
         ends.append(open_tunnel(httpd, switchboard))

@@ -48,6 +48,8 @@ class Settings:
     mpm       default: the one under test
     children  how many child processes; threads: how many requests each serves at once (prefork: children * threads
               processes)
+    generations  how many generations of children, the newest included, a test has at once that restarts gracefully
+              while something lasts
     log_level of everything, notice or more (httpd says at notice that it has started); udsroute_log_level of the module
     tls       whether to listen on a second port with mod_ssl and a certificate made for this run
     module    whether to load the module under test
@@ -61,6 +63,7 @@ class Settings:
         mpm=None,
         children=1,
         threads=32,
+        generations=1,
         log_level="notice",
         udsroute_log_level="debug",
         tls=False,
@@ -74,6 +77,7 @@ class Settings:
         self.mpm = mpm or udr_environment.mpm()
         self.children = children
         self.threads = threads
+        self.generations = generations
         self.log_level = log_level
         self.udsroute_log_level = udsroute_log_level
         self.tls = tls
@@ -104,14 +108,18 @@ class Settings:
                 "MinSpareServers 2",
                 f"MaxSpareServers {processes + 1}",
             ]
-        # Twice the children in ServerLimit: during a graceful restart the old ones are still there.
+        # Twice the children in ServerLimit: during a graceful restart the old ones are still there. The worker MPM has no
+        # places but for as many as MaxRequestWorkers allows. A new child shares an old one's, but only if one of that
+        # one's threads was still at its end when its listener was through: with few threads often none is, and no
+        # child is made until it has gone (AH00288).
         workers = self.children * self.threads
+        most = workers * (self.generations if self.mpm == "worker" else 1)
         return [
-            f"ServerLimit {2 * self.children + 1}",
+            f"ServerLimit {max(2, self.generations) * self.children + 1}",
             f"ThreadsPerChild {self.threads}",
             f"ThreadLimit {self.threads}",
             f"StartServers {self.children}",
-            f"MaxRequestWorkers {workers}",
+            f"MaxRequestWorkers {most}",
             "MinSpareThreads 1",
             f"MaxSpareThreads {workers}",
         ]
