@@ -7,32 +7,20 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_json.h"
+#include "tests/unit/fixture_written.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define REPLACEMENT   "\xef\xbf\xbd"
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
 
-static char written[4096];
-static apr_size_t written_len;
 static udr_json_t json;
-
-static void keep(void *baton, const char *text, apr_size_t len)
-{
-    assert_ptr_equal(baton, written);
-    assert_int_not_equal(len, 0);
-    assert_true(written_len + len < sizeof written);
-    memcpy(written + written_len, text, len);
-    written_len += len;
-    written[written_len] = '\0';
-}
 
 static int begin(void **state)
 {
     (void)state;
-    written_len = 0;
-    json = (udr_json_t){.write = keep, .baton = written};
+    forget_written();
+    json = (udr_json_t){.write = keep_written, .baton = written};
     return 0;
 }
 

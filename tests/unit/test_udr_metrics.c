@@ -7,28 +7,17 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_metrics.h"
+#include "tests/unit/fixture_written.h"
 
 #include <string.h>
 
-static char written[4096];
-static apr_size_t written_len;
 static udr_metrics_t metrics;
-
-static void keep(void *baton, const char *text, apr_size_t len)
-{
-    assert_ptr_equal(baton, written);
-    assert_int_not_equal(len, 0);
-    assert_true(written_len + len < sizeof written);
-    memcpy(written + written_len, text, len);
-    written_len += len;
-    written[written_len] = '\0';
-}
 
 static int begin(void **state)
 {
     (void)state;
-    written_len = 0;
-    metrics = (udr_metrics_t){.write = keep, .baton = written};
+    forget_written();
+    metrics = (udr_metrics_t){.write = keep_written, .baton = written};
     return 0;
 }
 
@@ -66,7 +55,7 @@ static void writes_times_in_seconds(void **state)
         assert_string_equal(text, times[i].seconds);
     }
     udr_metrics_family(&metrics, "took", "histogram", "How long.");
-    written_len = 0;
+    forget_written();
     udr_metrics_time(&metrics, "_sum", NULL, 0, 2500000);
     assert_string_equal(written, "took_sum 2.5\n");
 }
@@ -89,7 +78,7 @@ static void escapes_values(void **state)
         char expected[128] = "up{m=\"";
         strcat(expected, values[i].as);
         strcat(expected, "\"} 1\n");
-        written_len = 0;
+        forget_written();
         udr_metrics_number(&metrics, "", &label, 1, 1);
         assert_string_equal(written, expected);
     }
