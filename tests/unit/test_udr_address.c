@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_address.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -17,21 +18,6 @@
 
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
 #define RUNTIME_DIR   "/var/run/apache2"
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static const udr_address_t *parse(const char *text)
 {
@@ -56,13 +42,6 @@ static const char *refusal(const char *text)
     }
     assert_ptr_equal(address, &untouched);
     return error;
-}
-
-static void assert_says(const char *sentence, const char *part)
-{
-    if (!strstr(sentence, part)) {
-        fail_msg("\"%s\" does not say \"%s\"", sentence, part);
-    }
 }
 
 static const char *repeat(char c, int count)

@@ -7,28 +7,13 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_balancer_settings.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
-#include <string.h>
 
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
 #define SECOND        APR_USEC_PER_SEC
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static void assert_same(const udr_balancer_settings_t *a, const udr_balancer_settings_t *b)
 {
@@ -74,13 +59,6 @@ static const char *refusal(const char *key, const char *value)
     }
     assert_same(&settings, &unset);
     return error;
-}
-
-static void assert_says(const char *sentence, const char *part)
-{
-    if (!strstr(sentence, part)) {
-        fail_msg("\"%s\" does not say \"%s\"", sentence, part);
-    }
 }
 
 /* --- numbers, switches, times --- */

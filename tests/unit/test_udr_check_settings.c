@@ -7,37 +7,12 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_check_settings.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 
-#include <string.h>
-
 #define LENGTH(array) (sizeof(array) / sizeof(array[0]))
 #define SECOND        apr_time_from_sec(1)
-
-static apr_pool_t *pool;
-
-static int setup(void **state)
-{
-    (void)state;
-    return apr_initialize() != APR_SUCCESS || apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    apr_terminate();
-    return 0;
-}
-
-static void assert_says(const char *sentence, const char *part)
-{
-    assert_non_null(sentence);
-    if (!strstr(sentence, part)) {
-        fail_msg("\"%s\" does not say \"%s\"", sentence, part);
-    }
-}
 
 /* --- methods --- */
 
@@ -242,5 +217,7 @@ int main(void)
         cmocka_unit_test(refuses_to_look_at_an_answer_that_is_not_asked_for),
         cmocka_unit_test(notices_that_the_method_was_forgotten),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+
+    apr_initialize();
+    return cmocka_run_group_tests(tests, make_pool, drop_pool);
 }

@@ -9,6 +9,7 @@
 
 #include "mod_udsroute/udr_diagnosis.h"
 #include "mod_udsroute/udr_listener.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -28,15 +29,13 @@
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
 #define NOBODY        65534
 
-static apr_pool_t *pool;
 static const char *directory; /* a new one for each test */
 
 static int make_directory(void **state)
 {
     char *name;
 
-    (void)state;
-    if (apr_pool_create(&pool, NULL) != APR_SUCCESS) {
+    if (make_pool(state)) {
         return -1;
     }
     directory = name = apr_pstrdup(pool, "/tmp/udr-diagnosis-XXXXXX");
@@ -53,12 +52,10 @@ static int remove_file(const char *path, const struct stat *info, int type, stru
 
 static int drop_directory(void **state)
 {
-    (void)state;
     if (nftw(directory, remove_file, 8, FTW_DEPTH | FTW_PHYS)) {
         return -1;
     }
-    apr_pool_destroy(pool);
-    return 0;
+    return drop_pool(state);
 }
 
 /* --- the scenery --- */
@@ -208,13 +205,6 @@ static const char *explain_apart(void (*prepare)(void), const udr_address_t *add
 static const char *explain_as_nobody(const udr_address_t *address)
 {
     return explain_apart(become_nobody, address, 0, EACCES);
-}
-
-static void assert_says(const char *sentence, const char *part)
-{
-    if (!strstr(sentence, part)) {
-        fail_msg("\"%s\" does not say \"%s\"", sentence, part);
-    }
 }
 
 static void assert_says_not(const char *sentence, const char *part)

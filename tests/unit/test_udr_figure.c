@@ -7,29 +7,11 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_figure.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 
-#include <stdlib.h>
-
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
-
-static apr_pool_t *pool;
-
-static int set_up(void **state)
-{
-    (void)state;
-    apr_initialize();
-    atexit(apr_terminate);
-    return apr_pool_create(&pool, NULL) == APR_SUCCESS ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 typedef struct case_t {
     apr_uint64_t number;
@@ -105,5 +87,7 @@ int main(void)
         cmocka_unit_test(counts), cmocka_unit_test(bytes),      cmocka_unit_test(times),
         cmocka_unit_test(ages),   cmocka_unit_test(hundredths), cmocka_unit_test(rates),
     };
-    return cmocka_run_group_tests_name("udr_figure", tests, set_up, tear_down);
+
+    apr_initialize();
+    return cmocka_run_group_tests_name("udr_figure", tests, make_pool, drop_pool);
 }

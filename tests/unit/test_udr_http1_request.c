@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_http1_request.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -15,21 +16,6 @@
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 typedef struct pair_t {
     const char *name;

@@ -7,25 +7,11 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_member.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static udr_member_t *member_of(const char *text)
 {

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_method.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 
@@ -14,21 +15,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define KEYS         "hash:ip, hash:uri, hash:header:NAME, hash:cookie:NAME, hash:env:NAME"
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static void reads_methods(void **state)
 {

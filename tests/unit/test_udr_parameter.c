@@ -7,27 +7,13 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_parameter.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
 #include <string.h>
 
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 /* One place of each kind. */
 typedef struct sample_t {

@@ -7,28 +7,13 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_peer.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <grp.h>
 #include <pwd.h>
-#include <string.h>
 
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static const udr_peer_t *peer(const char *text)
 {
@@ -52,13 +37,6 @@ static const char *refusal(const char *text)
     }
     assert_ptr_equal(result, &untouched);
     return error;
-}
-
-static void assert_says(const char *sentence, const char *part)
-{
-    if (!strstr(sentence, part)) {
-        fail_msg("\"%s\" does not say \"%s\"", sentence, part);
-    }
 }
 
 static void reads_peers_by_number(void **state)

@@ -7,27 +7,13 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_plot.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 
 #include <stdlib.h>
 
 enum { MANY = 60 };
-
-static apr_pool_t *pool;
-
-static int set_up(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) == APR_SUCCESS ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static void assert_path(const double *values, apr_size_t count, udr_plot_form_t form, const char *path)
 {
@@ -81,10 +67,10 @@ static void has_room_for_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(draws_steps, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(leaves_gaps_where_nothing_is_known, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(stays_within_its_field, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(has_room_for_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(draws_steps, make_pool, drop_pool),
+        cmocka_unit_test_setup_teardown(leaves_gaps_where_nothing_is_known, make_pool, drop_pool),
+        cmocka_unit_test_setup_teardown(stays_within_its_field, make_pool, drop_pool),
+        cmocka_unit_test_setup_teardown(has_room_for_all, make_pool, drop_pool),
     };
     apr_initialize();
     atexit(apr_terminate);

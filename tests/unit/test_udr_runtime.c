@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_runtime.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -17,21 +18,6 @@
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
-static apr_pool_t *pool;
-
-static int set_up(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static const udr_scheme_t *scheme_of(const char *name)
 {
@@ -103,7 +89,7 @@ static void finds_the_name_of_who_listens(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_pool, drop_pool)
     const struct CMUnitTest tests[] = {
         TEST(suspects_who_is_known_for_another_protocol),
         TEST(finds_the_name_of_who_listens),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_settings.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -16,21 +17,6 @@
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
 #define SECOND        APR_USEC_PER_SEC
 #define DAY           (24 * 3600 * SECOND)
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static void set(udr_settings_t *settings, const char *key, const char *value)
 {
@@ -60,13 +46,6 @@ static const char *refusal(const char *key, const char *value)
     assert_true(udr_settings_equal(&settings, &unset));
     assert_null(note);
     return error;
-}
-
-static void assert_says(const char *sentence, const char *part)
-{
-    if (!strstr(sentence, part)) {
-        fail_msg("\"%s\" does not say \"%s\"", sentence, part);
-    }
 }
 
 /* --- the table of keys --- */

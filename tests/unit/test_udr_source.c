@@ -7,23 +7,9 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_source.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static const udr_source_t source = {.directive = "UDSMember", .file = "/etc/app.conf", .line = 12};
 

@@ -8,6 +8,7 @@
 
 #include "mod_udsroute/udr_protocol.h"
 #include "mod_udsroute/udr_target.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -15,21 +16,6 @@
 
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
 #define RUNTIME_DIR   "/var/run/apache2"
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 static const udr_target_t *parse(const char *text)
 {

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_value.h"
+#include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -16,21 +17,6 @@
 #define SECOND        APR_USEC_PER_SEC
 #define HOUR          (3600 * SECOND)
 #define LENGTH(table) (sizeof(table) / sizeof((table)[0]))
-
-static apr_pool_t *pool;
-
-static int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-static int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
 
 /* --- quoting --- */
 
