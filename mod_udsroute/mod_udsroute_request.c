@@ -54,17 +54,11 @@ static int fill_body(udr_request_t *request, request_rec *r)
 
 /* ANY is any other protocol: requests in HTTP/2 or in another TLS within the tunnel would go past httpd's routes and
  * access rules. Whoever wants that names it. */
-static const char *without_http(const char *list, apr_pool_t *p)
+static bool is_no_http(const char *protocol, void *nothing)
 {
-    char *rest = NULL;
-    const char *others = NULL;
-    for (const char *word = apr_strtok(apr_pstrdup(p, list), ", \t", &rest); word;
-         word = apr_strtok(NULL, ", \t", &rest)) {
-        if (strcasecmp(word, "h2c") != 0 && strncasecmp(word, "HTTP/", 5) != 0 && strncasecmp(word, "TLS/", 4) != 0) {
-            others = others ? apr_pstrcat(p, others, ", ", word, NULL) : word;
-        }
-    }
-    return others;
+    (void)nothing;
+    return strcasecmp(protocol, "h2c") != 0 && strncasecmp(protocol, "HTTP/", 5) != 0 &&
+           strncasecmp(protocol, "TLS/", 4) != 0;
 }
 
 /* RFC 9110, 7.8. What the client offers to go on with, and the member may be asked for. A page within a page, an HTTP/2
@@ -78,7 +72,7 @@ static const char *offered_protocols(request_rec *r, const char *allowed)
         strcmp(allowed, UDR_UPGRADE_NONE) == 0) {
         return NULL;
     }
-    return strcmp(allowed, UDR_UPGRADE_ANY) == 0 ? without_http(upgrade, r->pool)
+    return strcmp(allowed, UDR_UPGRADE_ANY) == 0 ? udr_fields_list_filter(upgrade, is_no_http, NULL, r->pool)
                                                  : udr_fields_list_common(upgrade, allowed, r->pool);
 }
 

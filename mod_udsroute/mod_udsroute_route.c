@@ -241,23 +241,22 @@ const udr_match_t *udr_route_match_again(request_rec *r)
     return match && strcmp(match->filename, filename) == 0 ? match : NULL;
 }
 
+static bool is_not_ours(const char *protocol, void *r_)
+{
+    request_rec *r = r_;
+    return strncasecmp(protocol, "TLS/", 4) != 0 && !ap_is_allowed_protocol(r->connection, r, r->server, protocol);
+}
+
 /* On an adopted connection httpd itself must not go on with another protocol: an HTTP/2 session would run in the loop's
  * thread, or in that of a guest. What it would take is not offered to it; a server may ignore an offer (RFC 9110, 7.8).
  */
 static void drop_own_protocols(request_rec *r)
 {
     const char *list = apr_table_getm(r->pool, r->headers_in, "Upgrade");
-    const char *others = NULL;
-    char *rest = NULL;
     if (!list) {
         return;
     }
-    for (const char *word = apr_strtok(apr_pstrdup(r->pool, list), ", \t", &rest); word;
-         word = apr_strtok(NULL, ", \t", &rest)) {
-        if (strncasecmp(word, "TLS/", 4) != 0 && !ap_is_allowed_protocol(r->connection, r, r->server, word)) {
-            others = others ? apr_pstrcat(r->pool, others, ", ", word, NULL) : word;
-        }
-    }
+    const char *others = udr_fields_list_filter(list, is_not_ours, r, r->pool);
     apr_table_unset(r->headers_in, "Upgrade");
     if (others) {
         apr_table_setn(r->headers_in, "Upgrade", others);

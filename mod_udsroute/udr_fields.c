@@ -88,18 +88,29 @@ bool udr_fields_list_within(const char *list, const char *allowed)
     return is_within;
 }
 
-const char *udr_fields_list_common(const char *list, const char *allowed, apr_pool_t *p)
+const char *udr_fields_list_filter(const char *list, udr_fields_keeps_t *keeps, void *baton, apr_pool_t *p)
 {
-    const char *common = NULL;
+    const char *kept = NULL;
     const char *token;
     apr_size_t len;
     while (next_token(&list, &token, &len)) {
-        if (udr_fields_list_has(allowed, token, len)) {
-            const char *name = apr_pstrmemdup(p, token, len);
-            common = common ? apr_pstrcat(p, common, ", ", name, NULL) : name;
+        const char *name = apr_pstrmemdup(p, token, len);
+        /* Two words without a comma are none, and nobody knows what others make of them. */
+        if (!strpbrk(name, " \t") && keeps(name, baton)) {
+            kept = kept ? apr_pstrcat(p, kept, ", ", name, NULL) : name;
         }
     }
-    return common;
+    return kept;
+}
+
+static bool is_in_list(const char *token, void *list)
+{
+    return udr_fields_list_has(list, token, strlen(token));
+}
+
+const char *udr_fields_list_common(const char *list, const char *allowed, apr_pool_t *p)
+{
+    return udr_fields_list_filter(list, is_in_list, (char *)(uintptr_t)allowed, p);
 }
 
 void udr_fields_drop_listed(apr_table_t *fields, const char *list, apr_pool_t *p)

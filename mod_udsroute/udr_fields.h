@@ -22,7 +22,12 @@ bool udr_fields_list_has(const char *list, const char *name, apr_size_t len);
 /* Every token of `list`, and at least one, is in the list `allowed`. */
 bool udr_fields_list_within(const char *list, const char *allowed);
 
-/* The tokens of `list` that are in the list `allowed`, too, as a list from p; NULL: none. */
+/* The tokens of `list` for which `keeps` says so, as a list from p; NULL: none. What is no token, since it has blanks
+ * within, is not kept. */
+typedef bool udr_fields_keeps_t(const char *token, void *baton);
+const char *udr_fields_list_filter(const char *list, udr_fields_keeps_t *keeps, void *baton, apr_pool_t *p);
+
+/* The same for those that are in the list `allowed`, too. */
 const char *udr_fields_list_common(const char *list, const char *allowed, apr_pool_t *p);
 
 /* Removes from fields what a list names, save the framing and the hop-by-hop fields. list may be NULL. */

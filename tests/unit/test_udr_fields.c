@@ -167,6 +167,38 @@ static void finds_what_two_lists_have_in_common(void **state)
     }
 }
 
+static bool has_no_x(const char *token, void *baton)
+{
+    assert_ptr_equal(baton, pool);
+    return !strchr(token, 'x');
+}
+
+static void filters_lists(void **state)
+{
+    static const struct {
+        const char *list;
+        const char *kept;
+    } rows[] = {
+        {"a", "a"},
+        {"x", NULL},
+        {"", NULL},
+        {" ,\t,", NULL},
+        {"a,x, b", "a, b"},
+        {"xa, ax", NULL},
+        {"a ,, b/1\t", "a, b/1"},
+        {"a b", NULL},
+        {"a\tb, c", "c"},
+        {"c, a x", "c"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *kept = udr_fields_list_filter(rows[i].list, has_no_x, pool, pool);
+        if (!kept != !rows[i].kept || (kept && strcmp(kept, rows[i].kept) != 0)) {
+            fail_msg("row %zu: '%s'", i, kept ? kept : "(null)");
+        }
+    }
+}
+
 static void finds_a_list_within_another(void **state)
 {
     static const struct {
@@ -302,6 +334,7 @@ int main(void)
         cmocka_unit_test(knows_what_frames_and_routes_a_message),
         cmocka_unit_test(looks_at_no_byte_behind_the_name),
         cmocka_unit_test(finds_a_token_in_a_list),
+        cmocka_unit_test_setup_teardown(filters_lists, make_pool, drop_pool),
         cmocka_unit_test(finds_a_list_within_another),
         cmocka_unit_test_setup_teardown(finds_what_two_lists_have_in_common, make_pool, drop_pool),
         cmocka_unit_test_setup_teardown(drops_what_connection_names, make_pool, drop_pool),
