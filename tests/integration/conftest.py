@@ -3,6 +3,7 @@
 import pytest
 
 import udr_environment
+from udr_loops import Gate
 from udr_sandbox import Sandbox
 
 # The sandboxes that are open: their httpds' error logs are examined around every test.
@@ -43,6 +44,14 @@ def module_sandbox():
 def sandbox():
     """A sandbox for one test."""
     yield from _sandbox()
+
+
+@pytest.fixture
+def gate():
+    """Where a member's answers wait until the test lets them go, at its end at the latest."""
+    gate_ = Gate()
+    yield gate_
+    gate_.open()
 
 
 @pytest.fixture(autouse=True)

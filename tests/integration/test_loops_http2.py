@@ -8,17 +8,10 @@ import time
 import pytest
 
 from udr_client import curl, h2load
-from udr_loops import Gate, adopted, loop_httpd, route, wait_until_threads_are_free
+from udr_loops import adopted, loop_httpd, route, wait_until_threads_are_free
 from udr_processes import wait_until
 
 LARGE = bytes(range(256)) * 8000
-
-
-@pytest.fixture(name="gate")
-def _gate():
-    gate = Gate()
-    yield gate
-    gate.open()
 
 
 @pytest.fixture(name="backend")

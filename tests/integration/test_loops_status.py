@@ -7,17 +7,10 @@ import pytest
 
 import udr_processes
 from udr_client import fetch
-from udr_loops import Gate, adopted, busy_threads, connect, loop_httpd, route, status, wait_until_threads_are_free
+from udr_loops import adopted, busy_threads, connect, loop_httpd, route, status, wait_until_threads_are_free
 from udr_processes import wait_until
 
 TLS = pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
-
-
-@pytest.fixture(name="gate")
-def _gate():
-    gate = Gate()
-    yield gate
-    gate.open()
 
 
 @pytest.fixture(name="backend")

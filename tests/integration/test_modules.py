@@ -11,6 +11,7 @@ import pytest
 
 import udr_environment
 from udr_client import Client, curl, fetch, h2load
+from udr_loops import TLS
 from udr_processes import wait_until
 
 
@@ -32,15 +33,6 @@ def section(name, *lines):
 
 def handler(backend):
     return f'SetHandler "udsroute:unix:{backend.address}|http://localhost"'
-
-
-TLS = """
-<VirtualHost *:@TLSPORT@>
-    SSLEngine On
-    SSLCertificateFile @ROOT@/cert.pem
-    SSLCertificateKeyFile @ROOT@/key.pem
-</VirtualHost>
-"""
 
 
 # --- mod_ssl ----------------------------------------------------------------------------------------------------------

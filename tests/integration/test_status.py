@@ -7,7 +7,7 @@ import pytest
 
 import udr_tunnel
 from udr_client import fetch
-from udr_loops import Gate, adopted, loop_httpd, route, status
+from udr_loops import adopted, loop_httpd, route, status
 from udr_processes import wait_until
 
 KINDS = ("Idle", "Served", "Parked", "Tunnels", "Closing")
@@ -23,13 +23,6 @@ def held(httpd):
 
 def wait_until_held(httpd, **counts):
     wait_until(lambda: held(httpd) == counts, f"the loops to hold {counts}")
-
-
-@pytest.fixture(name="gate")
-def _gate():
-    gate = Gate()
-    yield gate
-    gate.open()
 
 
 def held_backend(sandbox, gate):

@@ -9,7 +9,7 @@ import pytest
 
 from udr_client import fetch
 from udr_environment import threaded_mpm
-from udr_loops import Gate, adopted, connect, loop_httpd
+from udr_loops import adopted, connect, loop_httpd
 from udr_processes import wait_until
 from udr_tunnel import Switchboard, chat_route, open_tunnel, tunnel_httpd
 
@@ -69,13 +69,6 @@ def test_hosts_that_differ_in_their_addresses_alone(sandbox):
         assert fetch(httpd.port, "/app/").text == "here"
     elected = [balancer["members"][0]["elected"] for balancer in read(httpd)["balancers"]]
     assert sorted(elected) == [0, 3]
-
-
-@pytest.fixture(name="gate")
-def _gate():
-    gate = Gate()
-    yield gate
-    gate.open()
 
 
 @pytest.fixture(name="backend")

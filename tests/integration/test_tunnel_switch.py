@@ -504,13 +504,8 @@ def test_switch_that_was_not_asked_for(sandbox, tls, come, fields):
     httpd.log.expect("UDR0008.*101 Switching Protocols, which was not asked for")
 
 
-@WAYS
-@COMING
-@pytest.mark.parametrize(
-    "framing", [("Content-Length", "100"), ("Transfer-Encoding", "chunked")], ids=["length", "chunked"]
-)
-def test_switch_before_the_body_was_sent(sandbox, tls, come, framing):
-    """The rest of it would become part of the tunnel."""
+def hasty(sandbox):
+    """A member that switches before it has read a body."""
 
     def behave(exchange):
         if exchange.request.method == "GET":
@@ -520,8 +515,17 @@ def test_switch_before_the_body_was_sent(sandbox, tls, come, framing):
             assert exchange.peer_closed(PATIENCE)
             exchange.close()
 
-    backend = sandbox.scripted("hasty", behave, read_bodies=False)
-    httpd = tunnel_httpd(sandbox, chat_route(backend), tls=tls)
+    return sandbox.scripted("hasty", behave, read_bodies=False)
+
+
+@WAYS
+@COMING
+@pytest.mark.parametrize(
+    "framing", [("Content-Length", "100"), ("Transfer-Encoding", "chunked")], ids=["length", "chunked"]
+)
+def test_switch_before_the_body_was_sent(sandbox, tls, come, framing):
+    """The rest of it would become part of the tunnel."""
+    httpd = tunnel_httpd(sandbox, chat_route(hasty(sandbox)), tls=tls)
     with come(httpd, tls) as client:
         ask(client, method="POST", fields=[framing], along=b"5\r\nbegun" if "chunked" in framing else b"begun")
         assert client.read_response().status == 502
@@ -531,16 +535,7 @@ def test_switch_before_the_body_was_sent(sandbox, tls, come, framing):
 
 @COMING
 def test_switch_instead_of_100_continue(sandbox, come):
-    def behave(exchange):
-        if exchange.request.method == "GET":
-            exchange.respond(body=exchange.request.target)
-        else:
-            exchange.send(SWITCH)
-            assert exchange.peer_closed(PATIENCE)
-            exchange.close()
-
-    backend = sandbox.scripted("hasty", behave, read_bodies=False)
-    httpd = tunnel_httpd(sandbox, chat_route(backend))
+    httpd = tunnel_httpd(sandbox, chat_route(hasty(sandbox)))
     with come(httpd) as client:
         ask(client, method="POST", fields=[("Content-Length", "8"), ("Expect", "100-continue")])
         assert client.read_response().status == 502
