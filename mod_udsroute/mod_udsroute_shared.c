@@ -2,6 +2,7 @@
 #include "mod_udsroute/mod_udsroute_shared.h"
 #include "mod_udsroute/mod_udsroute_alone.h"
 #include "mod_udsroute/mod_udsroute_loops.h"
+#include "mod_udsroute/mod_udsroute_scope.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
 #include "mod_udsroute/udr_berth.h"
 #include "mod_udsroute/udr_clock.h"
@@ -85,32 +86,6 @@ static apr_status_t provide(const server_rec *main_server)
     return rv;
 }
 
-const char *udr_share_host(const server_rec *s, apr_pool_t *p)
-{
-    if (!s->is_virtual) {
-        return NULL;
-    }
-    /* Most names are without a port, and those of a host by HTTP and by HTTPS are alike. */
-    unsigned int port = s->port ? s->port : s->addrs ? s->addrs->host_port : 0;
-    return apr_psprintf(p, "%s:%u", s->server_hostname, port);
-}
-
-const char *udr_share_scope(const udr_balancer_t *balancer, const server_rec *s, apr_pool_t *p)
-{
-    if (!balancer->name) {
-        return "";
-    }
-    const char *host = udr_share_host(s, p);
-    if (!host) {
-        return balancer->name;
-    }
-    const char *scope = apr_pstrcat(p, balancer->name, "@", host, NULL);
-    for (const server_addr_rec *addr = s->addrs; addr; addr = addr->next) {
-        scope = apr_psprintf(p, "%s@%s:%u", scope, addr->virthost, addr->host_port);
-    }
-    return scope;
-}
-
 /* What the configuration says of a slot's member. */
 static void configure(apr_uint32_t slot, const udr_settings_t *settings)
 {
@@ -191,7 +166,7 @@ static void forget_slots(udr_glob_t *glob)
 static apr_status_t claim_balancer(udr_balancer_t *balancer, const server_rec *s, apr_pool_t *ptemp)
 {
     unsigned char identity[UDR_IDENTITY_SIZE];
-    const char *scope = udr_share_scope(balancer, s, ptemp);
+    const char *scope = udr_scope_of(balancer, s, ptemp);
     const char *only = balancer->name ? "" : APR_ARRAY_IDX(balancer->members, 0, const udr_member_t *)->target->text;
     udr_shared_identify(identity, scope, only, "balancer", "");
     balancer->slot = UDR_SHARED_NONE;

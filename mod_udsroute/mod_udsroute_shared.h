@@ -13,14 +13,6 @@
  * the slot UDR_SHARED_NONE, as its members, and no picker. Logs what is wrong; an error: httpd can't go on. */
 apr_status_t udr_share_configure(server_rec *main_server, apr_pool_t *ptemp);
 
-/* What tells a virtual host from others: "www.example.org:443", from p; NULL: the main server. */
-const char *udr_share_host(const server_rec *s, apr_pool_t *p);
-
-/* What tells a balancer of virtual host s from those of others, of which each has members of its own: the name, and
- * behind it, of no main server, the host as above and all addresses, which alone may be different. "": a plain route's,
- * which shares its member with others. From p, or the balancer's. */
-const char *udr_share_scope(const udr_balancer_t *balancer, const server_rec *s, apr_pool_t *p);
-
 /* A child, on a thread that lives as long as it: its row, and the pickers of all balancers. APR_ENOSPC, ESTALE: it can
  * have no row, see udr_row_claim(); another child may. */
 apr_status_t udr_share_join(server_rec *main_server, apr_pool_t *pchild);

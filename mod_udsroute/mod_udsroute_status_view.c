@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_status_view.h"
 #include "mod_udsroute/mod_udsroute_child.h"
+#include "mod_udsroute/mod_udsroute_scope.h"
 #include "mod_udsroute/mod_udsroute_shared.h"
 #include "mod_udsroute/mod_udsroute_status_names.h"
 #include "mod_udsroute/udr_clock.h"
@@ -205,7 +206,7 @@ static void view_balancer(const making_t *making, const udr_balancer_t *balancer
     told->name = balancer->name ? balancer->name : only_member(balancer)->target->text;
     told->identity =
         apr_pescape_hex(making->p, udr_shared_slot(making->shared, balancer->slot)->identity, UDR_IDENTITY_SIZE, 0);
-    told->scope = udr_share_scope(balancer, s, making->p);
+    told->scope = udr_scope_of(balancer, s, making->p);
     told->host = host;
     told->is_plain = !balancer->name;
     told->method = balancer->settings.method;
@@ -281,7 +282,7 @@ void udr_view_make(udr_view_t *view, unsigned int parts, apr_pool_t *p)
     view_server(&making);
     for (const server_rec *s = ap_server_conf; s; s = s->next) {
         if (udr_server_has_own_config(s, ap_server_conf)) {
-            const char *host = udr_share_host(s, p);
+            const char *host = udr_scope_host(s, p);
             view_balancers(&making, s, host);
             view_routes(&making, udr_server_config(s), host);
         }

@@ -71,6 +71,34 @@ def test_hosts_that_differ_in_their_addresses_alone(sandbox):
     assert sorted(elected) == [0, 3]
 
 
+@pytest.mark.parametrize("name", ["ServerName same.example\n", ""], ids=["one name", "no name"])
+def test_hosts_that_differ_in_their_aliases_alone(sandbox, name):
+    """The same: httpd serves each of them by its alias. Over restarts, too."""
+    backend = sandbox.scripted("app", lambda exchange: exchange.respond(body="here"))
+    hosts = "".join(
+        f"<VirtualHost *:@PORT@>\n{name}ServerAlias {alias}.example\n<UDSBalancer app>\n"
+        f'UDSMember "unix:{backend.address}|http://localhost/" {word}\n</UDSBalancer>\nUDSRoute /app/ balancer://app/\n'
+        "</VirtualHost>\n"
+        for alias, word in (("one", ""), ("two", "status=+D"), ("three", ""))
+    )
+    httpd = sandbox.httpd(STATUS + hosts)
+    httpd.log.allow("UDR0035")  # the second host has nobody
+    for turn in (1, 2):
+        for alias, count, status in (("one", 1, 200), ("two", 1, 503), ("three", 2, 200)):
+            for _ in range(count):
+                assert fetch(httpd.port, "/app/", host=f"{alias}.example").status == status
+        told = [balancer["members"][0] for balancer in read(httpd)["balancers"]]
+        assert sorted((member["elected"], member["state"]) for member in told) == [
+            (0, "disabled"), (turn, "up"), (2 * turn, "up")
+        ]  # fmt: skip
+        httpd.renew()
+    metrics = fetch(httpd.port, f"{PAGE}?format=prometheus").text
+    labels = set(re.findall(r'^udsroute_up{balancer="([^"]*)"', metrics, re.MULTILINE))
+    first = min(labels, key=len)
+    assert first.startswith(f"app@{'same.example' if name else 'localhost'}:{httpd.port}@*:{httpd.port}")
+    assert labels == {first, f"{first}#2", f"{first}#3"}
+
+
 @pytest.fixture(name="backend")
 def _backend(sandbox, gate):
     def behave(exchange):
