@@ -60,6 +60,10 @@ bool udr_capacity_get(udr_capacity_t *capacity, const server_rec *s)
     read_factor(capacity);
     read_file_limit(capacity);
     capacity->connections = capacity->threads * (1L + capacity->factor);
+    /* The listener counts the threads that are idle when it is about to accept. In a burst one at least is busy with
+     * the connection before; and when it has stopped for that, it goes on only if there is room without one of the idle
+     * ones (connections_above_limit() in event.c). */
+    capacity->at_once = capacity->connections - capacity->factor;
     return true;
 }
 
@@ -76,8 +80,8 @@ void udr_capacity_log(const server_rec *s)
     }
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s,
                  "a child takes up to %ld connections (ThreadsPerChild %d + idle threads x AsyncRequestWorkerFactor "
-                 "%d), those that wait on its loops included",
-                 capacity.connections, capacity.threads, capacity.factor);
+                 "%d), %ld when they come all at once, those that wait on its loops included",
+                 capacity.connections, capacity.threads, capacity.factor, capacity.at_once);
     if (are_descriptors_short(&capacity)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      UDRNO(0021) "a child takes up to %ld connections (ThreadsPerChild %d, AsyncRequestWorkerFactor "

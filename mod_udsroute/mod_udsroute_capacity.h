@@ -10,7 +10,8 @@ typedef struct udr_capacity_t {
     int threads;         /* ThreadsPerChild */
     int factor;          /* AsyncRequestWorkerFactor, as the MPM uses it */
     bool is_factor_set;  /* in the configuration */
-    long connections;    /* that the MPM takes while all threads are idle */
+    long connections;    /* that the MPM takes at the most: if each comes while all threads are idle */
+    long at_once;        /* that it takes in a burst, too, as soon as all threads are idle behind it */
     bool has_file_limit; /* false: the system sets none, and the two below are 0 */
     long descriptors;    /* RLIMIT_NOFILE */
     long parked;         /* requests that so many descriptors are enough for */

@@ -3,11 +3,12 @@
 import contextlib
 import re
 import resource
+import select
 
 import pytest
 
 import udr_environment
-from udr_client import fetch
+from udr_client import Client, fetch
 
 ROUTE = "UDSRoute /app unix:/run/app.sock|http://localhost/\n"
 QUIET = {"log_level": "warn", "udsroute_log_level": "warn"}
@@ -51,7 +52,7 @@ def test_good_configuration_at_the_usual_level(sandbox):
 
 def test_figures_at_info(sandbox):
     (line,) = said(sandbox, ROUTE + FACTOR.format(16), udsroute_log_level="info")
-    assert "up to 544 connections (ThreadsPerChild 32 + idle threads x AsyncRequestWorkerFactor 16)" in line
+    assert "up to 544 connections (ThreadsPerChild 32 + idle threads x AsyncRequestWorkerFactor 16), 528 when" in line
     assert ":info]" in line
 
 
@@ -154,6 +155,30 @@ def test_start_of_a_good_configuration(sandbox):
     assert len(httpd.log.find("a child takes up to 520 connections")) == 1
     page = fetch(httpd.port, "/server-status").text
     assert "up to 520 connections; its 2048 descriptors allow 992 parked requests" in page
+
+
+def test_the_figures_are_true(sandbox, gate):
+    """Of connections that come all at once a child takes as many as it says, at the least, and never more than it says
+    at the most; the others wait for those."""
+
+    def behave(exchange):
+        gate.wait()
+        exchange.respond(body="app", fields=[("Connection", "close")])
+
+    backend = sandbox.scripted("app", behave)
+    config = f"UDSPark 0\nUDSRoute /app unix:{backend.address}|http://localhost/\n" + FACTOR.format(8)
+    httpd = sandbox.httpd(config, mpm="event", threads=4)
+    assert httpd.log.find(r"up to 36 connections .* 28 when they come all at once")
+    clients = [Client(httpd.port) for _ in range(60)]
+    for client in clients:
+        client.send_request("GET", "/app", [("Connection", "close")])
+    backend.wait_for_requests(28)
+    select.select([], [], [], 0.5)
+    assert 28 <= len(backend.requests) <= 36
+    gate.open()
+    for client in clients:
+        assert client.read_response().text == "app"
+        client.close()
 
 
 def test_many_children_and_few_descriptors(sandbox):
