@@ -11,6 +11,7 @@
 #include "mod_udsroute/mod_udsroute_handler.h"
 #include "mod_udsroute/mod_udsroute_input.h"
 #include "mod_udsroute/mod_udsroute_loops.h"
+#include "mod_udsroute/mod_udsroute_names.h"
 #include "mod_udsroute/mod_udsroute_parking.h"
 #include "mod_udsroute/mod_udsroute_response.h"
 #include "mod_udsroute/mod_udsroute_route.h"
@@ -79,6 +80,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_fixups(udr_route_fixups, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_insert_network_bucket(udr_input_insert, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(udr_parking_guard, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_log_transaction(udr_names_log_transaction, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(udr_scoreboard_log_transaction, after_logio, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_suspend_connection(udr_adopted_suspend, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(udr_handler, NULL, NULL, APR_HOOK_FIRST);

@@ -3,6 +3,7 @@
 #include "mod_udsroute/mod_udsroute_adopted_private.h"
 #include "mod_udsroute/mod_udsroute_handler.h"
 #include "mod_udsroute/mod_udsroute_input.h"
+#include "mod_udsroute/mod_udsroute_names.h"
 #include "mod_udsroute/mod_udsroute_scoreboard.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
 
@@ -25,6 +26,11 @@ static void end_request(request_rec *r, int rc)
         r->status = HTTP_OK; /* ap_die() would take it for an error within an error page */
     }
     ap_die(rc, r);
+    if (udr_names_are_wanted(r)) {
+        /* The loop may have to: it writes what the client does not take at once, and then logs. */
+        (void)udr_client_write_pending(r->connection);
+        udr_names_ask(r);
+    }
     ap_process_request_after_handler(r);
 }
 
@@ -44,6 +50,7 @@ static void run_handler(udr_adopted_t *a)
 static void read_and_serve(udr_adopted_t *a)
 {
     conn_rec *c = a->c;
+    udr_names_ask_for(c); /* requests that can't be read are logged at once */
     c->keepalive = AP_CONN_UNKNOWN;
     c->cs->state = CONN_STATE_READ_REQUEST_LINE;
     request_rec *r = ap_read_request(c);
@@ -52,6 +59,7 @@ static void read_and_serve(udr_adopted_t *a)
         return;
     }
     udr_adopted_take_settings(a, r);
+    udr_names_ask(r); /* there is no other moment: httpd itself ends the request, and the loop may have to log it */
     (void)udr_scoreboard_begin(SERVER_BUSY_WRITE, r);
     c->cs->state = CONN_STATE_HANDLER;
     ap_process_async_request(r);

@@ -3,6 +3,7 @@
 #include "mod_udsroute/mod_udsroute_adopted_private.h"
 #include "mod_udsroute/mod_udsroute_filters.h"
 #include "mod_udsroute/mod_udsroute_input.h"
+#include "mod_udsroute/mod_udsroute_names.h"
 #include "mod_udsroute/udr_clock.h"
 
 #include <http_connection.h>
@@ -203,7 +204,7 @@ static bool take_request(udr_adopted_t *a)
         }
         return false;
     case HEAD_WHOLE:
-        if (has_slow_hooks(a) || has_quick_handlers() || udr_input_was_awaited()) {
+        if (has_slow_hooks(a) || has_quick_handlers() || udr_input_was_awaited() || udr_names_are_wanted_by(a->c)) {
             udr_adopted_let_worker_read(a);
             return false;
         }

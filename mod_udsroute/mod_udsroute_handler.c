@@ -5,6 +5,7 @@
 #include "mod_udsroute/mod_udsroute_client.h"
 #include "mod_udsroute/mod_udsroute_environment.h"
 #include "mod_udsroute/mod_udsroute_failure.h"
+#include "mod_udsroute/mod_udsroute_names.h"
 #include "mod_udsroute/mod_udsroute_occasion.h"
 #include "mod_udsroute/mod_udsroute_parking.h"
 #include "mod_udsroute/mod_udsroute_request.h"
@@ -177,7 +178,8 @@ int udr_handler_finish(udr_client_t *client)
 
 bool udr_handler_is_plain(const udr_client_t *client)
 {
-    return udr_exchange_state(client->exchange) == UDR_EXCHANGE_DONE && !client->is_overridden && !client->is_held;
+    return udr_exchange_state(client->exchange) == UDR_EXCHANGE_DONE && !client->is_overridden && !client->is_held &&
+           !udr_names_are_wanted(client->r);
 }
 
 static int out_of_resources(request_rec *r, const udr_balancer_t *balancer)

@@ -13,7 +13,8 @@ int udr_handler(request_rec *r);
  * returns. */
 int udr_handler_finish(udr_client_t *client);
 
-/* It went well and needs nothing but its end: finishing it neither blocks nor runs anybody's code. */
+/* It went well and needs nothing but its end: finishing it neither blocks nor runs anybody's code, nor does its
+ * line of the access log. */
 bool udr_handler_is_plain(const udr_client_t *client);
 
 #endif

@@ -2,6 +2,7 @@
 #include "mod_udsroute/mod_udsroute_parking.h"
 #include "mod_udsroute/mod_udsroute_adopted.h"
 #include "mod_udsroute/mod_udsroute_loops.h"
+#include "mod_udsroute/mod_udsroute_names.h"
 #include "mod_udsroute/mod_udsroute_sethandler.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
 
@@ -77,6 +78,12 @@ static bool is_to_be_spooled(const request_rec *r)
     return apr_table_get(r->headers_in, "Transfer-Encoding") && udr_sethandler_leads_to_cgi(r);
 }
 
+/* CGI programs are told the client's name with their request. */
+static bool is_to_be_told_a_name(const request_rec *r)
+{
+    return udr_names_are_wanted(r) && udr_sethandler_leads_to_cgi(r);
+}
+
 int udr_parking_guard(request_rec *r)
 {
     if (!udr_loops_here()) {
@@ -85,7 +92,8 @@ int udr_parking_guard(request_rec *r)
     if (r->main || r->prev) {
         return within_another(r);
     }
-    if ((udr_match_get(r) || udr_sethandler_is_ours(r)) && !has_filtered_body(r) && !is_to_be_spooled(r)) {
+    if ((udr_match_get(r) || udr_sethandler_is_ours(r)) && !has_filtered_body(r) && !is_to_be_spooled(r) &&
+        !is_to_be_told_a_name(r)) {
         return DECLINED;
     }
     udr_adopted_send_to_worker(r, NULL);

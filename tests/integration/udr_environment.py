@@ -119,12 +119,13 @@ def clean_environment():
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "LC_ALL": "C"}
 
 
-def httpd_environment(quarantine_mb=None):
+def httpd_environment(quarantine_mb=None, preload=None):
     """The environment of httpd. Its own program is not instrumented, so the sanitizer's library has to come first.
 
     quarantine_mb: how much freed memory the sanitizer holds back (its default is 256 MiB); a test that measures memory
-    wants little."""
+    wants little. preload: a library that is to stand in for others."""
     environment = clean_environment()
+    libraries = [str(preload)] if preload else []
     if sanitized():
         library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
         # httpd has handlers of its own for these signals, which would keep the sanitizer from telling of a crash.
@@ -132,7 +133,9 @@ def httpd_environment(quarantine_mb=None):
         options = f"detect_leaks=0:abort_on_error=0:exitcode=99:{signals}"
         if quarantine_mb is not None:
             options += f":quarantine_size_mb={quarantine_mb}:thread_local_quarantine_size_kb=64"
-        environment["LD_PRELOAD"] = os.path.realpath(library.stdout.strip())
+        libraries.insert(0, os.path.realpath(library.stdout.strip()))
         environment["ASAN_OPTIONS"] = options
         environment["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1"
+    if libraries:
+        environment["LD_PRELOAD"] = " ".join(libraries)
     return environment

@@ -53,7 +53,8 @@ class Settings:
     log_level of everything, notice or more (httpd says at notice that it has started); udsroute_log_level of the module
     tls       whether to listen on a second port with mod_ssl and a certificate made for this run
     module    whether to load the module under test
-    environment  variables for httpd, beside those that a sanitizer needs
+    environment  variables for httpd, beside those that a sanitizer needs; preload: a library that httpd is to load
+              before all others
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Settings:
         quarantine_mb=None,
         access_log=None,
         environment=None,
+        preload=None,
     ):
         self.config = config
         self.modules = tuple(modules)
@@ -85,6 +87,7 @@ class Settings:
         self.quarantine_mb = quarantine_mb
         self.access_log = access_log
         self.environment = dict(environment or {})
+        self.preload = preload
 
     def _load_modules(self):
         directory = udr_environment.apxs("LIBEXECDIR")
@@ -242,7 +245,7 @@ class Httpd:
             self.root / "logs/stderr.log",
             directory=self.root,
             environment={
-                **udr_environment.httpd_environment(self.settings.quarantine_mb),
+                **udr_environment.httpd_environment(self.settings.quarantine_mb, self.settings.preload),
                 **self.settings.environment,
             },
         )
