@@ -69,7 +69,8 @@ typedef struct udr_tunnel_t {
 /* A large body's way past the client's filters. */
 typedef struct udr_splicer_t {
     bool is_on;
-    bool is_refused;  /* not for this response: the client's side is asked once */
+    bool is_refused;  /* not for this response */
+    bool is_written;  /* without a pipe: read into the runner's scratch, written from there */
     bool is_last;     /* the member is through: the response is complete when the client has what the pipe holds */
     int client_fd;    /* while it is on */
     apr_size_t reach; /* how much the next move takes */

@@ -5,10 +5,14 @@
  *
  * A pipe is filled only when it is empty, and drained at once: bytes that stay in it wait for the client. So EAGAIN of
  * a fill is an empty socket and never a full pipe, and an exchange whose pipe holds bytes waits for the client alone.
+ *
+ * Where splice(2) is the dearer way, or there is no pipe to be had, a response's bytes take the same short cut by read
+ * and write. What the client does not take at once goes through its filters, which keep it.
  */
 #include "mod_udsroute/udr_exchange_private.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* Less of a body takes its usual way: measured, the system calls more make up for the copying less at about 64 KiB. */
 #define BODY_MIN (128 * 1024)
@@ -149,31 +153,116 @@ static void fill(udr_exchange_t *x)
     }
 }
 
+/* --- without a pipe -------------------------------------------------------------------------------------------------
+ */
+
+/* Of a tunnel, whose filters are few, there is nothing to be gained by it. */
+static void do_without_pipe(udr_exchange_t *x, apr_status_t why)
+{
+    if (x->state == UDR_EXCHANGE_TUNNEL) {
+        refuse(x, why);
+    } else if (!x->splicer.is_written) {
+        udr_exchange_trace(x, "relay", "written, not spliced (%d)", why);
+        x->splicer.is_written = true;
+    }
+}
+
+/* The filters keep what the client has not taken; before anything goes past them again they have to be asked. */
+static void leave_to_filters(udr_exchange_t *x, udr_slice_t rest)
+{
+    x->splicer.is_on = false;
+    x->receiver.has_data = true;
+    x->receiver.unflushed = true;
+    count(x, rest.len);
+    if (udr_exchange_client_took(x, x->plan.ops->data(x->plan.client, rest))) {
+        (void)udr_exchange_client_took(x, x->plan.ops->push(x->plan.client, false));
+    }
+}
+
+static void write_out(udr_exchange_t *x, udr_slice_t data)
+{
+    ssize_t n;
+    do {
+        n = send(x->splicer.client_fd, data.ptr, data.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN) {
+        (void)udr_exchange_client_took(x, APR_ECONNABORTED);
+        return;
+    }
+    apr_size_t sent = n > 0 ? (apr_size_t)n : 0;
+    if (sent) {
+        count(x, sent);
+        x->client_active = x->now;
+        x->plan.ops->bypassed(x->plan.client, sent);
+    }
+    if (sent < data.len) {
+        leave_to_filters(x, (udr_slice_t){data.ptr + sent, data.len - sent});
+    }
+}
+
+/* One read, no more than the filters take at once, and what follows from it. */
+static void write_once(udr_exchange_t *x)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    apr_uint64_t due = bytes_due(x);
+    apr_size_t room = x->scratch->size < x->plan.pass_limit ? x->scratch->size : x->plan.pass_limit;
+    apr_size_t received = 0;
+    apr_status_t rv = udr_connection_receive(x->connection, x->scratch->ptr, room, &received);
+    if (rv == EAGAIN) {
+        receiver->readable = false;
+        return;
+    }
+    if (rv != APR_SUCCESS) {
+        udr_exchange_closed(x, rv);
+        return;
+    }
+    /* A short read has emptied the socket, most likely: let poll(2) say when there is more. */
+    receiver->readable = received == room || receiver->ended;
+    receiver->flush_at = 0;
+    x->member_active = x->now;
+    udr_exchange_spend(x, received);
+    apr_size_t len = due < received ? (apr_size_t)due : received;
+    x->protocol->reader_skip(&receiver->reader, len);
+    write_out(x, (udr_slice_t){x->scratch->ptr, len});
+    if (!udr_exchange_has_ended(x) && len == due) {
+        udr_exchange_complete(x, received > len);
+    }
+}
+
+/* --- which way ------------------------------------------------------------------------------------------------------
+ */
+
 /* A pipe for this run. */
 static bool provide_pipe(udr_exchange_t *x)
 {
     if (!x->splicer.pipe) {
         apr_status_t rv = udr_pipe_borrow(x->scratch->pipes, &x->splicer.pipe);
         if (rv != APR_SUCCESS) {
-            refuse(x, rv);
+            do_without_pipe(x, rv);
         }
     }
     return x->splicer.pipe != NULL;
 }
 
-/* Asks the client's side, once. */
+/* Asks the client's side. */
 static void begin(udr_exchange_t *x)
 {
     udr_splicer_t *splicer = &x->splicer;
     apr_status_t rv = x->plan.ops->bypass(x->plan.client, &splicer->client_fd);
-    if (rv == APR_ENOTIMPL || (rv == APR_SUCCESS && !udr_pipe_suits(splicer->client_fd))) {
+    if (rv == APR_ENOTIMPL) {
         refuse(x, rv);
-    } else if (udr_exchange_client_took(x, rv) && rv == APR_SUCCESS) {
-        splicer->is_on = true;
-        splicer->reach = REACH_FIRST;
-        x->receiver.unflushed = false;
-        x->receiver.has_data = false;
-        udr_exchange_trace(x, "relay", "spliced from here on");
+        return;
+    }
+    if (!udr_exchange_client_took(x, rv) || rv != APR_SUCCESS) {
+        return;
+    }
+    splicer->is_on = true;
+    splicer->reach = REACH_FIRST;
+    x->receiver.unflushed = false;
+    x->receiver.has_data = false;
+    udr_exchange_trace(x, "relay", "past the filters from here on");
+    if (!splicer->is_written && !udr_pipe_suits(splicer->client_fd)) {
+        do_without_pipe(x, APR_SUCCESS);
     }
 }
 
@@ -189,6 +278,18 @@ static bool is_worth_it(const udr_exchange_t *x)
            receiver->relayed > 0 && receiver->stash_len == 0 && bytes_due(x) >= BODY_MIN;
 }
 
+static void splice_once(udr_exchange_t *x)
+{
+    fill(x);
+    if (!udr_exchange_has_ended(x) && x->splicer.is_on) {
+        /* The member is free before the client has taken the last bytes. */
+        if (bytes_due(x) == 0) {
+            udr_exchange_complete(x, false);
+        }
+        udr_exchange_drain(x);
+    }
+}
+
 bool udr_exchange_splice(udr_exchange_t *x)
 {
     udr_splicer_t *splicer = &x->splicer;
@@ -202,18 +303,15 @@ bool udr_exchange_splice(udr_exchange_t *x)
             return true; /* the client has to take first what it has been given */
         }
     }
-    if (!splicer->is_on || !provide_pipe(x)) {
-        return false;
+    if (splicer->is_on && !splicer->is_written && provide_pipe(x)) {
+        splice_once(x);
+        return true;
     }
-    fill(x);
-    if (!udr_exchange_has_ended(x) && splicer->is_on) {
-        /* The member is free before the client has taken the last bytes. */
-        if (bytes_due(x) == 0) {
-            udr_exchange_complete(x, false);
-        }
-        udr_exchange_drain(x);
+    if (splicer->is_on) {
+        write_once(x);
+        return true;
     }
-    return true;
+    return false;
 }
 
 void udr_exchange_give_back_pipe(udr_exchange_t *x)
