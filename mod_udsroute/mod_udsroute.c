@@ -5,6 +5,7 @@
 #include "mod_udsroute/mod_udsroute_capacity.h"
 #include "mod_udsroute/mod_udsroute_child.h"
 #include "mod_udsroute/mod_udsroute_client.h"
+#include "mod_udsroute/mod_udsroute_close.h"
 #include "mod_udsroute/mod_udsroute_condition.h"
 #include "mod_udsroute/mod_udsroute_config.h"
 #include "mod_udsroute/mod_udsroute_globs.h"
@@ -83,6 +84,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_log_transaction(udr_names_log_transaction, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(udr_scoreboard_log_transaction, after_logio, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_suspend_connection(udr_adopted_suspend, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_pre_close_connection(udr_close_begin, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_handler(udr_handler, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(udr_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     udr_condition_register();

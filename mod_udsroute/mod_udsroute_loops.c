@@ -15,6 +15,9 @@
 /* How often a loop looks after what has been left. */
 #define TIDY_INTERVAL apr_time_from_msec(250)
 
+/* How long a child that ends gracefully waits for clients to close that have their last answer: as the MPM does. */
+#define LINGER_AT_END apr_time_from_sec(2)
+
 static struct {
     udr_home_t *homes;
     int count;           /* of those that connections live on */
@@ -164,11 +167,25 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     return NULL;
 }
 
+static void end(void *baton)
+{
+    udr_home_t *home = baton;
+    udr_loop_stop(home->loop);
+}
+
+/* The MPM waits for its own connections in the same way. */
+static void end_in_time(udr_task_t *task)
+{
+    udr_home_t *home = task->baton;
+    bool is_graceful = home->is_stopping && !home->is_killed;
+    udr_linger_await_end(home->linger, is_graceful ? LINGER_AT_END : 0, end, home);
+}
+
 static apr_status_t stop(void *data)
 {
     udr_home_t *home = data;
     apr_status_t rv;
-    udr_loop_stop(home->loop);
+    udr_loop_post(home->loop, &home->end_task);
     apr_thread_join(&rv, home->thread);
     udr_pipes_close(&home->pipes);
     return APR_SUCCESS;
@@ -183,6 +200,7 @@ static void init_home(udr_home_t *home, int lane, apr_pool_t *pchild)
     home->stop_task = (udr_task_t){.run = stop_gracefully, .baton = home};
     home->kill_task = (udr_task_t){.run = stop_at_once, .baton = home};
 #endif
+    home->end_task = (udr_task_t){.run = end_in_time, .baton = home};
     home->scratch.size = 65536;
     home->scratch.pipes = &home->pipes;
     home->scratch.ptr = apr_palloc(pchild, home->scratch.size);
@@ -199,6 +217,9 @@ apr_status_t udr_loops_create(apr_pool_t *pchild, int count, bool is_threaded)
     for (int i = 0; i < threads && rv == APR_SUCCESS; i++) {
         init_home(&loops.homes[i], i < count ? i + 1 : 0, pchild);
         rv = udr_loop_create(&loops.homes[i].loop, pchild);
+        if (rv == APR_SUCCESS) {
+            loops.homes[i].linger = udr_linger_create(loops.homes[i].loop, pchild);
+        }
         loops.threads += rv == APR_SUCCESS;
         loops.count += rv == APR_SUCCESS && i < count;
     }

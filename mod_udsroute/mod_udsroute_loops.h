@@ -6,6 +6,7 @@
 
 #include "mod_udsroute/mod_udsroute.h"
 #include "mod_udsroute/udr_exchange.h"
+#include "mod_udsroute/udr_linger.h"
 #include "mod_udsroute/udr_loop.h"
 
 #include <ap_mmn.h>
@@ -35,7 +36,8 @@ typedef struct udr_home_t {
     udr_pipes_t pipes;     /* that the scratch lends */
     udr_scratch_t scratch; /* the loop thread's: one exchange runs at a time */
     udr_timer_t tidy_timer;
-    struct rusage usage; /* the thread's, as of the round that began at usage_taken_at */
+    udr_linger_t *linger; /* clients of connections that have ended with workers */
+    struct rusage usage;  /* the thread's, as of the round that began at usage_taken_at */
     apr_time_t usage_taken_at;
     apr_time_t suspects_until;   /* hooks were slow a while ago */
     struct udr_adopted_t *first; /* the connections that live here; the loop thread's */
@@ -44,6 +46,7 @@ typedef struct udr_home_t {
     bool is_killed;   /* at once: no worker may wait for a client */
     udr_task_t stop_task;
     udr_task_t kill_task;
+    udr_task_t end_task;
     apr_uint32_t stop_is_posted;                /* atomic */
     apr_uint32_t kill_is_posted;                /* atomic */
     _Atomic(unsigned int) held[UDR_HELD_KINDS]; /* connections; the loop's thread writes, others may read */

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sockets that are closed for writing and wait, on a loop, for the client to close: what it still sends is thrown away.
+ * Closed with bytes unread, or before the last have come, a socket is reset, and the answer that is on its way to the
+ * client with it.
+ * Layer: core. Created with a child's loops; used by whoever ends a connection. */
+#ifndef UDR_LINGER_H
+#define UDR_LINGER_H
+
+#include "mod_udsroute/udr_loop.h"
+
+typedef struct udr_linger_t udr_linger_t;
+
+/* On that loop; from p, which closes what is left. The loop's thread must have ended by then. */
+udr_linger_t *udr_linger_create(udr_loop_t *loop, apr_pool_t *p);
+
+/* Any thread, unless the loop stops. The descriptor is closed when the client has closed, after `limit` at the latest.
+ * APR_ENOMEM: it is still the caller's. */
+apr_status_t udr_linger_add(udr_linger_t *linger, int fd, apr_interval_time_t limit);
+
+/* On the loop's thread, once nothing is added any more: calls `done` when no socket is left, after `limit` at the
+ * latest. */
+void udr_linger_await_end(udr_linger_t *linger, apr_interval_time_t limit, void (*done)(void *baton), void *baton);
+
+#endif
