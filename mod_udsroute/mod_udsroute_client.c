@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mod_udsroute/mod_udsroute_answer.h"
 #include "mod_udsroute/mod_udsroute_client_private.h"
 #include "mod_udsroute/mod_udsroute_request.h"
 #include "mod_udsroute/mod_udsroute_response.h"
@@ -69,6 +70,18 @@ static apr_status_t data(void *baton, udr_slice_t bytes)
     return APR_SUCCESS;
 }
 
+/* What is left of the answer, which may be all of it. */
+static apr_status_t pass_end(udr_client_t *client)
+{
+    apr_status_t rv;
+    if (!client->has_passed && udr_answer_pass(client->r, client->out, client->collected, &rv)) {
+        client->has_passed = true;
+        return rv;
+    }
+    APR_BRIGADE_INSERT_TAIL(client->out, apr_bucket_eos_create(client->r->connection->bucket_alloc));
+    return udr_client_hand_down(client);
+}
+
 static apr_status_t end(void *baton, udr_slice_t trailers)
 {
     udr_client_t *client = baton;
@@ -87,8 +100,7 @@ static apr_status_t end(void *baton, udr_slice_t trailers)
         }
         udr_response_set_trailers(r, trailers);
     }
-    APR_BRIGADE_INSERT_TAIL(client->out, apr_bucket_eos_create(r->connection->bucket_alloc));
-    apr_status_t rv = udr_client_hand_down(client);
+    apr_status_t rv = pass_end(client);
     /* Once the filters have it all, a client that closes at once has gone with a complete response. */
     return rv != APR_SUCCESS && udr_client_is_lost(r->connection, rv) ? APR_ECONNABORTED : rv;
 }
