@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Asked for each field of each message: the length rules out nearly all. */
-#define IS(text) (strncasecmp(text, name, sizeof(text) - 1) == 0)
+/* Asked for each field of each message: the length and the first letter rule out nearly all. */
+#define IS(text) ((name[0] | 0x20) == (text[0] | 0x20) && strncasecmp(text, name, sizeof(text) - 1) == 0)
 
 bool udr_fields_is_hop_by_hop(const char *name, apr_size_t len)
 {

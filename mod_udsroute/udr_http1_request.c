@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_http1_request.h"
 #include "mod_udsroute/udr_fields.h"
+#include "mod_udsroute/udr_http1_syntax.h"
 
 #include <apr_strings.h>
 
@@ -41,23 +42,23 @@ bool udr_request_is_idempotent(const udr_request_t *request)
 }
 
 /* What the writer says itself, or not at all. */
-static bool is_written_elsewhere(const char *name)
+static bool is_written_elsewhere(const char *name, apr_size_t len)
 {
-    apr_size_t len = strlen(name);
     return udr_fields_is_framing(name, len) || udr_fields_is_hop_by_hop(name, len) ||
            (len == 6 && strcasecmp(name, "Expect") == 0);
 }
 
 /* Announces what only a chunked body can carry. */
-static bool is_trailer(const char *name)
+static bool is_trailer(const char *name, apr_size_t len)
 {
-    return strcasecmp(name, "Trailer") == 0;
+    return len == 7 && strcasecmp(name, "Trailer") == 0;
 }
 
 /* A trailer that CGI programs would take for the variable HTTP_PROXY (CVE-2016-5385), or that has no place there. */
 static bool is_dropped_trailer(const char *name)
 {
-    return is_written_elsewhere(name) || is_trailer(name) || strcasecmp(name, "Proxy") == 0;
+    apr_size_t len = strlen(name);
+    return is_written_elsewhere(name, len) || is_trailer(name, len) || strcasecmp(name, "Proxy") == 0;
 }
 
 static bool is_target(const char *target)
@@ -82,28 +83,42 @@ static apr_size_t fields_room(const apr_table_t *fields)
     return room;
 }
 
-static bool is_sendable(const udr_request_t *request)
+/* The same, and whether they may be sent: each of a request's is looked at once. */
+static bool measure_fields(const apr_table_t *fields, apr_size_t *room)
 {
-    if (!udr_fields_is_token(request->method) || !is_target(request->target) || !udr_fields_is_value(request->host) ||
-        (request->upgrade && !udr_fields_is_value(request->upgrade))) {
-        return false;
-    }
-    const apr_array_header_t *array = apr_table_elts(request->fields);
+    const apr_array_header_t *array = apr_table_elts(fields);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
     for (int i = 0; i < array->nelts; i++) {
-        if (!udr_fields_is_token(entries[i].key) || !udr_fields_is_value(entries[i].val)) {
+        const char *end = entries[i].key;
+        const udr_slice_t value = {entries[i].val, strlen(entries[i].val)};
+        while (udr_http1_is(*end, UDR_HTTP1_TOKEN)) {
+            end++;
+        }
+        if (*end || end == entries[i].key || udr_http1_span_text(value) < value.len) {
             return false;
         }
+        *room += (apr_size_t)(end - entries[i].key) + value.len + 4;
     }
     return true;
+}
+
+static bool is_sendable(const udr_request_t *request)
+{
+    return udr_fields_is_token(request->method) && is_target(request->target) && udr_fields_is_value(request->host) &&
+           (!request->upgrade || udr_fields_is_value(request->upgrade));
+}
+
+static void put_value(writer_t *writer, const char *value)
+{
+    PUT(writer, ": ");
+    put_text(writer, value);
+    PUT(writer, "\r\n");
 }
 
 static void put_field(writer_t *writer, const char *name, const char *value)
 {
     put_text(writer, name);
-    PUT(writer, ": ");
-    put_text(writer, value);
-    PUT(writer, "\r\n");
+    put_value(writer, value);
 }
 
 static void put_fields(writer_t *writer, const udr_request_t *request)
@@ -111,9 +126,11 @@ static void put_fields(writer_t *writer, const udr_request_t *request)
     const apr_array_header_t *array = apr_table_elts(request->fields);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
     for (int i = 0; i < array->nelts; i++) {
-        if (!is_written_elsewhere(entries[i].key) &&
-            (request->body == UDR_BODY_CHUNKED || !is_trailer(entries[i].key))) {
-            put_field(writer, entries[i].key, entries[i].val);
+        const char *name = entries[i].key;
+        apr_size_t len = strlen(name);
+        if (!is_written_elsewhere(name, len) && (request->body == UDR_BODY_CHUNKED || !is_trailer(name, len))) {
+            put(writer, name, len);
+            put_value(writer, entries[i].val);
         }
     }
 }
@@ -153,12 +170,13 @@ static void put_head(writer_t *writer, const udr_request_t *request, bool persis
 
 apr_size_t udr_http1_request_room(const udr_request_t *request, const char **why)
 {
-    if (!is_sendable(request)) {
+    apr_size_t room = OWN_FIELDS;
+    if (!is_sendable(request) || !measure_fields(request->fields, &room)) {
         *why = "a control character in method, path or a header field";
         return 0;
     }
-    return OWN_FIELDS + strlen(request->method) + strlen(request->target) + strlen(request->host) +
-           (request->upgrade ? strlen(request->upgrade) : 0) + fields_room(request->fields);
+    return room + strlen(request->method) + strlen(request->target) + strlen(request->host) +
+           (request->upgrade ? strlen(request->upgrade) : 0);
 }
 
 apr_size_t udr_http1_request_head(const udr_request_t *request, bool persistent, char *room)
