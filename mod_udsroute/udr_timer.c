@@ -12,25 +12,25 @@ static void put(udr_timers_t *timers, udr_timers_place_t what, apr_size_t place)
     what.timer->place = place;
 }
 
-/* Finds the place for a timer from that one on towards the top: its parent there does not expire after it. */
+/* Finds the place for a timer from that one on towards the top: its parent there is not due after it. */
 static void rise(udr_timers_t *timers, udr_timers_place_t what, apr_size_t place)
 {
-    while (place > 1 && what.at < timers->heap[place / 2].at) {
+    while (place > 1 && what.due < timers->heap[place / 2].due) {
         put(timers, timers->heap[place / 2], place);
         place /= 2;
     }
     put(timers, what, place);
 }
 
-/* Likewise away from the top: no child expires before it. */
+/* Likewise away from the top: no child is due before it. */
 static void sink(udr_timers_t *timers, udr_timers_place_t what, apr_size_t place)
 {
     for (;;) {
         apr_size_t child = place * 2;
-        if (child < timers->count && timers->heap[child + 1].at < timers->heap[child].at) {
+        if (child < timers->count && timers->heap[child + 1].due < timers->heap[child].due) {
             child++;
         }
-        if (child > timers->count || timers->heap[child].at >= what.at) {
+        if (child > timers->count || timers->heap[child].due >= what.due) {
             break;
         }
         put(timers, timers->heap[child], place);
@@ -70,12 +70,9 @@ apr_status_t udr_timers_set(udr_timers_t *timers, udr_timer_t *timer, apr_time_t
         rise(timers, what, ++timers->count);
         return APR_SUCCESS;
     }
-    apr_time_t before = timer->at;
     timer->at = at;
-    if (at < before) {
+    if (at < timers->heap[timer->place].due) {
         rise(timers, what, timer->place);
-    } else {
-        sink(timers, what, timer->place);
     }
     return APR_SUCCESS;
 }
@@ -86,12 +83,13 @@ void udr_timers_clear(udr_timers_t *timers, udr_timer_t *timer)
     if (!place) {
         return;
     }
+    const apr_time_t due = timers->heap[place].due;
     const udr_timers_place_t last = timers->heap[timers->count--];
     timer->place = 0;
     if (last.timer == timer) {
         return;
     }
-    if (last.at < timer->at) {
+    if (last.due < due) {
         rise(timers, last, place);
     } else {
         sink(timers, last, place);
@@ -100,15 +98,19 @@ void udr_timers_clear(udr_timers_t *timers, udr_timer_t *timer)
 
 apr_time_t udr_timers_next(const udr_timers_t *timers)
 {
-    return timers->count ? timers->heap[1].at : 0;
+    return timers->count ? timers->heap[1].due : 0;
 }
 
 int udr_timers_expire(udr_timers_t *timers, apr_time_t now)
 {
     int expired = 0;
     timers->expiring = now;
-    while (timers->count && timers->heap[1].at <= now) {
+    while (timers->count && timers->heap[1].due <= now) {
         udr_timer_t *timer = timers->heap[1].timer;
+        if (timers->heap[1].due < timer->at) {
+            sink(timers, (udr_timers_place_t){timer->at, timer}, 1);
+            continue;
+        }
         udr_timers_clear(timers, timer);
         UDR_STEP("a timer", timer->expired(timer));
         expired++;

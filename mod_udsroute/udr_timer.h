@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Timers of one thread: a binary heap, so that tens of thousands cost a handful of comparisons to set.
- * Layer: core, bottom. Used by the loop; no locking. */
+/* Timers of one thread: a binary heap, so that tens of thousands cost a handful of comparisons to set. Most are
+ * timeouts, set for ever later times and never due: one that is put off stays where it is until its former time has
+ * come. Layer: core, bottom. Used by the loop; no locking. */
 #ifndef UDR_TIMER_H
 #define UDR_TIMER_H
 
@@ -19,12 +20,12 @@ typedef struct udr_timer_t {
 
 /* Its time stands beside it: owners are all over the memory, and comparing is to touch none of them. */
 typedef struct udr_timers_place_t {
-    apr_time_t at;
+    apr_time_t due; /* when to look at it; not later than its `at` */
     udr_timer_t *timer;
 } udr_timers_place_t;
 
 typedef struct udr_timers_t {
-    udr_timers_place_t *heap; /* heap[1] expires first; heap[0] is not used */
+    udr_timers_place_t *heap; /* heap[1] is due first; heap[0] is not used */
     apr_size_t count;
     apr_size_t size;
     apr_time_t expiring; /* what udr_timers_expire() was told, while it runs; 0: it does not */
@@ -37,7 +38,8 @@ apr_status_t udr_timers_set(udr_timers_t *timers, udr_timer_t *timer, apr_time_t
 /* It will not expire. Harmless when it is not set. */
 void udr_timers_clear(udr_timers_t *timers, udr_timer_t *timer);
 
-/* When the first expires; 0: none is set. */
+/* None expires before; 0: none is set. It may be a time from which a timer has been put off: then udr_timers_expire()
+ * calls none, and a later one is told. */
 apr_time_t udr_timers_next(const udr_timers_t *timers);
 
 /* Calls `expired` of those that are due by now (over 0) when it begins; they may set and clear any timer. Returns how

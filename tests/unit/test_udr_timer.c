@@ -94,16 +94,16 @@ static int expire(apr_time_t at)
     return udr_timers_expire(&timers, at);
 }
 
-/* Each knows its place, and none expires before its parent. */
+/* Each knows its place, none is due before its parent, and none later than it expires. */
 static void check_heap(void)
 {
     for (apr_size_t place = 1; place <= timers.count; place++) {
         assert_int_equal(timers.heap[place].timer->place, place);
-        assert_int_equal(timers.heap[place].timer->at, timers.heap[place].at);
-        assert_true(place == 1 || timers.heap[place / 2].at <= timers.heap[place].at);
+        assert_true(place == 1 || timers.heap[place / 2].due <= timers.heap[place].due);
+        assert_true(timers.heap[place].due <= timers.heap[place].timer->at);
     }
     assert_true(timers.count < timers.size || timers.count == 0);
-    assert_int_equal(udr_timers_next(&timers), timers.count ? timers.heap[1].at : 0);
+    assert_int_equal(udr_timers_next(&timers), timers.count ? timers.heap[1].due : 0);
 }
 
 /* --- one by one --- */
@@ -160,8 +160,10 @@ static void moves_what_is_set(void **state)
     set(&b, 2000);
     set(&a, 3000);
     assert_int_equal(timers.count, 2);
+    assert_int_equal(expire(1999), 0);
     assert_int_equal(udr_timers_next(&timers), 2000);
     set(&b, 4000);
+    assert_int_equal(expire(2999), 0);
     assert_int_equal(udr_timers_next(&timers), 3000);
     set(&b, 500);
     assert_int_equal(udr_timers_next(&timers), 500);
@@ -169,6 +171,36 @@ static void moves_what_is_set(void **state)
     assert_int_equal(timers.count, 2);
     assert_int_equal(expire(5000), 2);
     assert_string_equal(calls, "BA");
+}
+
+/* A timeout that is put off with each request costs no move in the heap, and one look when its former time has come. */
+static void stays_in_its_place_when_put_off(void **state)
+{
+    owner_t a = owner_of("A"), b = owner_of("B"), c = owner_of("C");
+    (void)state;
+    set(&a, 1000);
+    set(&b, 2000);
+    set(&c, 3000);
+    for (apr_time_t at = 1000; at <= 2500; at++) {
+        set(&a, at);
+        assert_int_equal(a.timer.place, 1);
+    }
+    assert_int_equal(udr_timers_next(&timers), 1000);
+    assert_int_equal(expire(1000), 0);
+    assert_int_equal(udr_timers_next(&timers), 2000);
+    assert_int_equal(timers.heap[a.timer.place].due, 2500);
+    set(&a, 2600);
+    set(&a, 2550); /* earlier than before, and later than when it is looked at */
+    check_heap();
+    assert_int_equal(expire(2549), 1);
+    assert_string_equal(calls, "B");
+    assert_int_equal(expire(2550), 1);
+    assert_string_equal(calls, "BA");
+    set(&b, 3100);
+    set(&c, 3200);
+    set(&a, 3300);
+    assert_int_equal(expire(4000), 3);
+    assert_string_equal(calls, "BABCA");
 }
 
 static void clears(void **state)
@@ -526,7 +558,7 @@ static void expire_some(void)
         due++;
     }
     assert_int_equal(udr_timers_expire(&timers, now), due);
-    assert_true(sorted_count == 0 || sorted[0]->at > now);
+    assert_true(sorted_count == 0 || (sorted[0]->at > now && udr_timers_next(&timers) > now));
 }
 
 static void agrees_with_a_sorted_array(void **state)
@@ -550,7 +582,8 @@ static void agrees_with_a_sorted_array(void **state)
         }
         assert_int_equal(mistakes, 0);
         assert_int_equal(timers.count, sorted_count);
-        assert_int_equal(udr_timers_next(&timers), sorted_count ? sorted[0]->at : 0);
+        assert_int_equal(udr_timers_next(&timers) != 0, sorted_count != 0);
+        assert_true(sorted_count == 0 || udr_timers_next(&timers) <= sorted[0]->at);
         if (i % 100 == 0) {
             check_heap();
         }
@@ -569,6 +602,7 @@ int main(void)
         with_timers(calls_in_time_and_once),
         with_timers(calls_in_the_order_of_time),
         with_timers(moves_what_is_set),
+        with_timers(stays_in_its_place_when_put_off),
         with_timers(clears),
         with_timers(calls_all_of_the_same_time),
         with_timers(is_not_called_when_cleared_by_one_before_it),
