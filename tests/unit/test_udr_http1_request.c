@@ -185,6 +185,18 @@ static void has_room_for_everything(void **state)
     }
 }
 
+/* Beside many fields what the writer adds itself is nothing. */
+static void has_room_for_many_fields(void **state)
+{
+    pair_t fields[101] = {{NULL, NULL}};
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        fields[i] = (pair_t){i % 2 ? "X-Long-Name-Of-A-Field" : "X", i % 3 ? "a value of some length" : ""};
+    }
+    udr_request_t request = request_with(fields);
+    assert_true(strlen(head_of(&request, true)) > 100 * 15);
+}
+
 static void asks_for_100_continue(void **state)
 {
     const pair_t fields[] = {{"Expect", "100-continue"}, {"A", "1"}, {"expect", "something-else"}, {NULL, NULL}};
@@ -415,6 +427,7 @@ int main(void)
         cmocka_unit_test(says_what_concerns_the_connection),
         cmocka_unit_test(offers_an_upgrade),
         cmocka_unit_test(has_room_for_everything),
+        cmocka_unit_test(has_room_for_many_fields),
         cmocka_unit_test(asks_for_100_continue),
         cmocka_unit_test(says_everything_at_once),
         cmocka_unit_test(copies_nothing_that_it_says_itself),
