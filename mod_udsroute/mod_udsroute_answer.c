@@ -31,18 +31,15 @@ typedef struct line_t {
     udr_slice_t value;
 } line_t;
 
-/* The fields of an answer as they are written: Date and Server first, the others in the order of the table. */
+/* The fields of an answer as they are written behind Date and Server: in the order of the table. */
 typedef struct lines_t {
-    line_t line[FIELDS_MAX + 3]; /* with httpd's Date, Server and Content-Type */
-    line_t *date;
-    line_t *server; /* NULL: none */
+    line_t line[FIELDS_MAX + 1]; /* with the Content-Type */
     int count;
     apr_size_t len; /* of all, with colons and line ends */
     bool has_type;
     bool has_length;
     bool has_vary;
     bool has_connection;
-    char date_room[APR_RFC822_DATE_LEN];
 } lines_t;
 
 /* --- whether httpd's filters would do what is done here -------------------------------------------------------------
@@ -102,7 +99,7 @@ static bool is_one_name(udr_slice_t value)
 }
 
 /* Notes what is written anyway, and where it was found. Returns whether httpd writes it as it is. */
-static bool note_field(lines_t *lines, line_t *line)
+static bool note_field(lines_t *lines, const line_t *line)
 {
     switch (line->name.len) {
     case 4:
@@ -111,19 +108,9 @@ static bool note_field(lines_t *lines, line_t *line)
             lines->has_vary = true;
             return is_first && is_one_name(line->value);
         }
-        if (UDR_HTTP1_EQUALS(line->name, "date")) {
-            bool is_first = !lines->date;
-            lines->date = line;
-            return is_first;
-        }
-        return true;
+        return !UDR_HTTP1_EQUALS(line->name, "date"); /* twice, or another module's; so with Server */
     case 6:
-        if (UDR_HTTP1_EQUALS(line->name, "server")) {
-            bool is_first = !lines->server;
-            lines->server = line;
-            return is_first;
-        }
-        return true;
+        return !UDR_HTTP1_EQUALS(line->name, "server");
     case 10: /* httpd may add to it */
         lines->has_connection |=
             UDR_HTTP1_EQUALS(line->name, "connection") || UDR_HTTP1_EQUALS(line->name, "keep-alive");
@@ -152,7 +139,6 @@ static bool take_fields(lines_t *lines, const apr_table_t *fields)
 {
     const apr_array_header_t *array = apr_table_elts(fields);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
-    lines->date = lines->server = NULL;
     lines->has_type = lines->has_length = lines->has_vary = lines->has_connection = false;
     lines->len = 0;
     lines->count = 0;
@@ -218,25 +204,6 @@ static void settle_fields(request_rec *r, lines_t *lines)
     }
 }
 
-/* The member's Date and Server stay, and where it has none, httpd's come. They are among the fields no longer then; who
- * logs them finds none. */
-static void settle_date_and_server(request_rec *r, lines_t *lines)
-{
-    if (lines->date) {
-        apr_table_unset(r->headers_out, "Date");
-    } else {
-        ap_recent_rfc822_date(lines->date_room, r->request_time);
-        lines->date = &lines->line[lines->count];
-        add_line(lines, (udr_slice_t){"Date", 4}, lines->date_room);
-    }
-    if (lines->server) {
-        apr_table_unset(r->headers_out, "Server");
-    } else if (*ap_get_server_banner()) {
-        lines->server = &lines->line[lines->count];
-        add_line(lines, (udr_slice_t){"Server", 6}, ap_get_server_banner());
-    }
-}
-
 /* --- writing it -----------------------------------------------------------------------------------------------------
  */
 
@@ -246,27 +213,27 @@ static char *put(char *at, udr_slice_t text)
     return at + text.len;
 }
 
-static char *put_line(char *at, udr_slice_t name, udr_slice_t value)
+static char *put_line(char *at, const line_t *line)
 {
-    at = put(at, name);
+    at = put(at, line->name);
     at = put(at, (udr_slice_t){": ", 2});
-    at = put(at, value);
+    at = put(at, line->value);
     return put(at, (udr_slice_t){"\r\n", 2});
 }
 
-static char *put_head(char *at, udr_slice_t status, const lines_t *lines)
+static char *put_head(char *at, udr_slice_t status, udr_slice_t date, udr_slice_t server, const lines_t *lines)
 {
     at = put(at, (udr_slice_t){AP_SERVER_PROTOCOL " ", sizeof AP_SERVER_PROTOCOL});
     at = put(at, status);
-    at = put(at, (udr_slice_t){"\r\n", 2});
-    at = put_line(at, (udr_slice_t){"Date", 4}, lines->date->value);
-    if (lines->server) {
-        at = put_line(at, (udr_slice_t){"Server", 6}, lines->server->value);
+    at = put(at, (udr_slice_t){"\r\nDate: ", 8});
+    at = put(at, date);
+    if (server.ptr) {
+        at = put(at, (udr_slice_t){"\r\nServer: ", 10});
+        at = put(at, server);
     }
+    at = put(at, (udr_slice_t){"\r\n", 2});
     for (const line_t *line = lines->line, *end = line + lines->count; line < end; line++) {
-        if (line != lines->date && line != lines->server) {
-            at = put_line(at, line->name, line->value);
-        }
+        at = put_line(at, line);
     }
     return put(at, (udr_slice_t){"\r\n", 2});
 }
@@ -281,17 +248,33 @@ static void put_body(char *at, const apr_bucket_brigade *body)
     }
 }
 
-/* Puts the head before the body in the brigade, as a piece of its own or, a short body, in one with it. */
-static void write_answer(request_rec *r, apr_bucket_brigade *body, apr_size_t length, const lines_t *lines)
+static udr_slice_t slice(const char *text)
 {
-    udr_slice_t status = {r->status_line, strlen(r->status_line)};
+    return (udr_slice_t){text, strlen(text)};
+}
+
+/* Puts the head before the body in the brigade, as a piece of its own or, a short body, in one with it. */
+static void write_answer(request_rec *r, const udr_stamp_t *stamp, apr_bucket_brigade *body, apr_size_t length,
+                         const lines_t *lines)
+{
+    char now[APR_RFC822_DATE_LEN];
+    udr_slice_t status = slice(r->status_line);
+    udr_slice_t server = {NULL, 0};
+    if (!stamp->date) {
+        ap_recent_rfc822_date(now, r->request_time);
+    }
+    udr_slice_t date = slice(stamp->date ? stamp->date : now);
+    if (stamp->server || *ap_get_server_banner()) {
+        server = slice(stamp->server ? stamp->server : ap_get_server_banner());
+    }
     apr_size_t copied = length <= COPIED_MAX ? length : 0;
-    apr_size_t size = sizeof AP_SERVER_PROTOCOL + status.len + lines->len + 4 + copied;
+    apr_size_t size = sizeof AP_SERVER_PROTOCOL " \r\nDate: \r\n\r\n" - 1 + status.len + date.len +
+                      (server.ptr ? 10 + server.len : 0) + lines->len + copied;
     /* core's output filter ends the request, and with it the memory, when what came before has been written. Others may
      * keep bytes for longer. */
     bool is_small = size <= SMALL_MAX && is(r->connection->output_filters, ap_core_output_filter);
     char *text = is_small ? apr_palloc(r->pool, size) : apr_bucket_alloc(size, body->bucket_alloc);
-    char *end = put_head(text, status, lines);
+    char *end = put_head(text, status, date, server, lines);
     if (copied == length) {
         put_body(end, body);
         apr_brigade_cleanup(body);
@@ -301,7 +284,8 @@ static void write_answer(request_rec *r, apr_bucket_brigade *body, apr_size_t le
     APR_BRIGADE_INSERT_HEAD(body, piece);
 }
 
-bool udr_answer_pass(request_rec *r, apr_bucket_brigade *body, apr_size_t length, apr_status_t *rv)
+bool udr_answer_pass(request_rec *r, const udr_stamp_t *stamp, apr_bucket_brigade *body, apr_size_t length,
+                     apr_status_t *rv)
 {
     conn_rec *c = r->connection;
     lines_t lines;
@@ -310,8 +294,7 @@ bool udr_answer_pass(request_rec *r, apr_bucket_brigade *body, apr_size_t length
     }
     r->bytes_sent += (apr_off_t)length;
     settle_fields(r, &lines);
-    settle_date_and_server(r, &lines);
-    write_answer(r, body, length, &lines);
+    write_answer(r, stamp, body, length, &lines);
     remove_filters(r);
     r->eos_sent = 1;
     r->sent_bodyct = !c->aborted;

@@ -6,12 +6,16 @@
 #ifndef MOD_UDSROUTE_ANSWER_H
 #define MOD_UDSROUTE_ANSWER_H
 
+#include "mod_udsroute/mod_udsroute_response.h"
+
 #include <httpd.h>
 #include <stdbool.h>
 
-/* Gives the connection's filters the answer in r with its body, which is length bytes in memory and is taken out of the
- * brigade, and returns true; *rv is what those filters return. Or changes nothing and returns false: r's output filters
- * would do something else with it, and they shall. Only when nothing of the answer has been passed on. */
-bool udr_answer_pass(request_rec *r, apr_bucket_brigade *body, apr_size_t length, apr_status_t *rv);
+/* Gives the connection's filters the answer in r with its stamp and its body, which is length bytes in memory and is
+ * taken out of the brigade, and returns true; *rv is what those filters return. Or changes nothing and returns false:
+ * r's output filters would do something else with it, and they shall. Only when nothing of the answer has been passed
+ * on. */
+bool udr_answer_pass(request_rec *r, const udr_stamp_t *stamp, apr_bucket_brigade *body, apr_size_t length,
+                     apr_status_t *rv);
 
 #endif

@@ -70,39 +70,50 @@ static apr_status_t data(void *baton, udr_slice_t bytes)
     return APR_SUCCESS;
 }
 
-/* What is left of the answer, which may be all of it. */
-static apr_status_t pass_end(udr_client_t *client)
+/* Passes on an answer that is there as a whole, where httpd's filters have nothing to do with it. Returns whether it
+ * has. */
+static bool pass_whole(udr_client_t *client, apr_status_t *rv)
 {
-    apr_status_t rv;
-    if (!client->has_passed && udr_answer_pass(client->r, client->out, client->collected, &rv)) {
-        client->has_passed = true;
-        return rv;
-    }
-    APR_BRIGADE_INSERT_TAIL(client->out, apr_bucket_eos_create(client->r->connection->bucket_alloc));
-    return udr_client_hand_down(client);
+    bool is_passed =
+        !client->has_passed && udr_answer_pass(client->r, &client->stamp, client->out, client->collected, rv);
+    client->has_passed |= is_passed;
+    return is_passed;
 }
 
-static apr_status_t end(void *baton, udr_slice_t trailers)
+static apr_status_t pass_end(udr_client_t *client, udr_slice_t trailers)
 {
-    udr_client_t *client = baton;
     request_rec *r = client->r;
-    if (udr_client_must_hold(client, client->has_passed ? UDR_CLIENT_UNKNOWN : client->collected)) {
-        client->is_held_to_end = true;
-        client->trailers = (udr_slice_t){apr_pstrmemdup(r->pool, trailers.ptr, trailers.len), trailers.len};
-        udr_client_hold(client);
-        return APR_SUCCESS;
-    }
+    apr_status_t rv;
     if (trailers.len) {
         /* The head goes first: with a body that is complete httpd would send a length and no trailers. */
-        apr_status_t rv = udr_client_push(client, true);
+        rv = udr_client_push(client, true);
         if (rv != APR_SUCCESS && rv != APR_EAGAIN) {
             return rv;
         }
         udr_response_set_trailers(r, trailers);
     }
-    apr_status_t rv = pass_end(client);
+    if (!pass_whole(client, &rv)) {
+        APR_BRIGADE_INSERT_TAIL(client->out, apr_bucket_eos_create(r->connection->bucket_alloc));
+        rv = udr_client_hand_down(client);
+    }
     /* Once the filters have it all, a client that closes at once has gone with a complete response. */
     return rv != APR_SUCCESS && udr_client_is_lost(r->connection, rv) ? APR_ECONNABORTED : rv;
+}
+
+static apr_status_t end(void *baton, udr_slice_t trailers)
+{
+    udr_client_t *client = baton;
+    apr_status_t rv;
+    if (!trailers.len && udr_client_is_light(client) && pass_whole(client, &rv)) {
+        return rv != APR_SUCCESS && udr_client_is_lost(client->r->connection, rv) ? APR_ECONNABORTED : rv;
+    }
+    if (udr_client_must_hold(client, client->has_passed ? UDR_CLIENT_UNKNOWN : client->collected)) {
+        client->is_held_to_end = true;
+        client->trailers = (udr_slice_t){apr_pstrmemdup(client->r->pool, trailers.ptr, trailers.len), trailers.len};
+        udr_client_hold(client);
+        return APR_SUCCESS;
+    }
+    return pass_end(client, trailers);
 }
 
 apr_status_t udr_client_pass_held(udr_client_t *client)
@@ -118,6 +129,7 @@ void udr_client_take_back(udr_client_t *client)
 {
     apr_brigade_cleanup(client->out);
     udr_response_reset(client->r);
+    client->stamp = (udr_stamp_t){NULL, NULL};
     client->r->status = client->first_status;
 }
 

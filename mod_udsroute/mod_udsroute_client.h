@@ -5,6 +5,7 @@
 #define MOD_UDSROUTE_CLIENT_H
 
 #include "mod_udsroute/mod_udsroute.h"
+#include "mod_udsroute/mod_udsroute_response.h"
 #include "mod_udsroute/udr_exchange.h"
 #include "mod_udsroute/udr_sticky.h"
 
@@ -39,6 +40,7 @@ typedef struct udr_client_t {
     bool is_held;        /* `out` waits for a worker: a filter that may block or burn comes next */
     bool is_held_to_end; /* and then the end of the response, with these: */
     udr_slice_t trailers;
+    udr_stamp_t stamp;    /* of the response, until its head is passed on */
     apr_size_t head_size; /* of the member's head */
     bool has_length;      /* of the response's body: */
     apr_uint64_t length;

@@ -70,7 +70,7 @@ apr_status_t udr_client_head(void *baton, const udr_http1_head_t *response, bool
     client->has_length = response->has_length;
     client->length = response->length;
     udr_environment_tell_member(client);
-    udr_response_set_head(r, response);
+    udr_response_set_head(r, response, &client->stamp);
     if (response->status == HTTP_UPGRADE_REQUIRED) {
         udr_response_set_upgrade(r, response, client->member->settings.upgrade);
     }

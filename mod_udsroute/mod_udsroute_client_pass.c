@@ -4,6 +4,7 @@
 #include "mod_udsroute/mod_udsroute_client_private.h"
 #include "mod_udsroute/mod_udsroute_filters.h"
 #include "mod_udsroute/mod_udsroute_loops.h"
+#include "mod_udsroute/mod_udsroute_response.h"
 
 #include <apr_portable.h>
 #include <http_connection.h>
@@ -64,6 +65,9 @@ bool udr_client_is_lost(const conn_rec *c, apr_status_t rv)
 /* Gives the filters what was collected; their answer as it is. */
 apr_status_t udr_client_hand_down(udr_client_t *client)
 {
+    if (!client->has_passed) {
+        udr_response_put_stamp(client->r, &client->stamp);
+    }
     client->has_passed = true;
     client->collected = 0;
     apr_status_t rv = ap_pass_brigade(client->r->output_filters, client->out);
@@ -88,6 +92,11 @@ bool udr_client_must_hold(const udr_client_t *client, apr_uint64_t length)
     }
     ap_log_rerror(APLOG_MARK, APLOG_TRACE5, 0, client->r, "relay: output filter %s is a worker's to run", name);
     return true;
+}
+
+bool udr_client_is_light(const udr_client_t *client)
+{
+    return client->head_size <= HEAD_ON_LOOP && !udr_filters_keep_back(client->r->connection);
 }
 
 /* Out of the runner's scratch. */

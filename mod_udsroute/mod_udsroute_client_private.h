@@ -31,6 +31,9 @@ void udr_client_bypassed(void *baton, apr_size_t len);
 /* On a loop: would passing this on block it, or keep it for long? length: of the body, as far as known. */
 bool udr_client_must_hold(const udr_client_t *client, apr_uint64_t length);
 
+/* Whether nothing but r's own filters could make that of a short answer: the cheaper question. */
+bool udr_client_is_light(const udr_client_t *client);
+
 /* Leaves what was collected to a worker. */
 void udr_client_hold(udr_client_t *client);
 

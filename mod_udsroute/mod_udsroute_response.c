@@ -15,9 +15,19 @@
 
 #define TRAILERS_FILTER "UDSROUTE_TRAILERS"
 
-static bool is_named(const udr_field_t *field, const char *name)
+#define is_named(field, text)                                                                                          \
+    ((field)->name.len == sizeof(text) - 1 && strncasecmp((field)->name.ptr, text, sizeof(text) - 1) == 0)
+
+/* Where the value of this field is kept; NULL: in the table, as all of one that is there twice. */
+static const char **place_in(udr_stamp_t *stamp, const udr_field_t *field, const apr_table_t *table)
 {
-    return strlen(name) == field->name.len && strncasecmp(field->name.ptr, name, field->name.len) == 0;
+    if (stamp && is_named(field, "Date") && !apr_table_get(table, "Date")) {
+        return &stamp->date;
+    }
+    if (stamp && is_named(field, "Server") && !apr_table_get(table, "Server")) {
+        return &stamp->server;
+    }
+    return NULL;
 }
 
 /* Says in public terms what a field says of places. */
@@ -39,9 +49,12 @@ static const char *in_public_terms(request_rec *r, const udr_field_t *field, con
     }
 }
 
-/* Copies the end-to-end fields of a head into a table. Content-Type is httpd's own matter and returned. */
-static const char *copy_fields(request_rec *r, apr_table_t *table, const udr_http1_head_t *head)
+/* Copies the end-to-end fields of a head into a table, and some into the stamp, where there is one. Content-Type is
+ * httpd's own matter and returned. */
+static const char *copy_fields(request_rec *r, apr_table_t *table, const udr_http1_head_t *head, udr_stamp_t *stamp)
 {
+    /* One copy, in which each name and value gets its end. */
+    char *text = apr_pstrmemdup(r->pool, head->fields.ptr, head->fields.len);
     const char *content_type = NULL;
     const char *named = head->names_fields ? udr_http1_field_list(head->fields, "Connection", r->pool) : NULL;
     bool blocks_via = udr_server_config(r->server)->via == UDR_VIA_BLOCK;
@@ -54,12 +67,21 @@ static const char *copy_fields(request_rec *r, apr_table_t *table, const udr_htt
             (head->is_cgi && is_named(&field, "Status")) || (blocks_via && is_named(&field, "Via"))) {
             continue;
         }
-        const char *value = apr_pstrmemdup(r->pool, field.value.ptr, field.value.len);
+        char *name = text + (field.name.ptr - head->fields.ptr);
+        char *value = text + (field.value.ptr - head->fields.ptr);
+        const char **place = place_in(stamp, &field, table);
+        name[field.name.len] = '\0';
+        value[field.value.len] = '\0';
         if (is_named(&field, "Content-Type")) {
             content_type = value;
+        } else if (place && !*place) {
+            *place = value;
         } else {
-            apr_table_addn(table, apr_pstrmemdup(r->pool, field.name.ptr, field.name.len),
-                           in_public_terms(r, &field, value));
+            if (place) {
+                apr_table_addn(table, name, *place);
+                *place = NULL;
+            }
+            apr_table_addn(table, name, in_public_terms(r, &field, value));
         }
     }
     return content_type;
@@ -85,11 +107,12 @@ static const char *status_line(request_rec *r, const udr_http1_head_t *head)
     return line;
 }
 
-void udr_response_set_head(request_rec *r, const udr_http1_head_t *head)
+void udr_response_set_head(request_rec *r, const udr_http1_head_t *head, udr_stamp_t *stamp)
 {
+    stamp->date = stamp->server = NULL;
     r->status = head->status;
     r->status_line = status_line(r, head);
-    ap_set_content_type(r, copy_fields(r, r->headers_out, head));
+    ap_set_content_type(r, copy_fields(r, r->headers_out, head, stamp));
     if (head->has_length) {
         ap_set_content_length(r, (apr_off_t)head->length);
     }
@@ -97,6 +120,17 @@ void udr_response_set_head(request_rec *r, const udr_http1_head_t *head)
     if (via) {
         apr_table_mergen(r->headers_out, "Via", via);
     }
+}
+
+void udr_response_put_stamp(request_rec *r, udr_stamp_t *stamp)
+{
+    if (stamp->date) {
+        apr_table_addn(r->headers_out, "Date", stamp->date);
+    }
+    if (stamp->server) {
+        apr_table_addn(r->headers_out, "Server", stamp->server);
+    }
+    stamp->date = stamp->server = NULL;
 }
 
 void udr_response_set_upgrade(request_rec *r, const udr_http1_head_t *head, const char *allowed)
@@ -136,7 +170,7 @@ bool udr_response_is_overridden(const request_rec *r, int status)
 static apr_table_t *interim_fields(request_rec *r, const udr_http1_head_t *head)
 {
     apr_table_t *fields = apr_table_make(r->pool, 4);
-    const char *content_type = copy_fields(r, fields, head);
+    const char *content_type = copy_fields(r, fields, head, NULL);
     if (content_type) {
         apr_table_setn(fields, "Content-Type", content_type);
     }
@@ -178,7 +212,7 @@ void udr_response_write_switch(request_rec *r, const udr_http1_head_t *head, apr
 {
     r->status = head->status;
     r->status_line = status_line(r, head);
-    (void)copy_fields(r, r->headers_out, head);
+    (void)copy_fields(r, r->headers_out, head, NULL);
     apr_table_setn(r->headers_out, "Upgrade", udr_http1_field_list(head->fields, "Upgrade", r->pool));
     apr_table_setn(r->headers_out, "Connection", "Upgrade");
     write_head(r->status_line, r->headers_out, bb);

@@ -7,8 +7,17 @@
 #include "mod_udsroute/mod_udsroute.h"
 #include "mod_udsroute/udr_http1.h"
 
-/* Sets status, status line and header fields of r. */
-void udr_response_set_head(request_rec *r, const udr_http1_head_t *head);
+/* What httpd writes before all other fields, and takes from its table for that; its own where the member has none. */
+typedef struct udr_stamp_t {
+    const char *date;   /* NULL: none */
+    const char *server; /* NULL: none */
+} udr_stamp_t;
+
+/* Sets status, status line and header fields of r, but for *stamp. */
+void udr_response_set_head(request_rec *r, const udr_http1_head_t *head, udr_stamp_t *stamp);
+
+/* Puts the stamp among the fields of r, where httpd's filters look for it, and empties it. */
+void udr_response_put_stamp(request_rec *r, udr_stamp_t *stamp);
 
 /* 426 Upgrade Required: says to which protocol (RFC 9110, 15.5.22), as far as the route allows it. */
 void udr_response_set_upgrade(request_rec *r, const udr_http1_head_t *head, const char *allowed);

@@ -50,16 +50,14 @@ bool udr_exchange_has_edge(udr_exchange_state_t from, udr_exchange_state_t to)
     return (states[from].next & (1U << to)) != 0;
 }
 
-void udr_exchange_trace(udr_exchange_t *x, const char *step, const char *format, ...)
+void udr_exchange_tell(udr_exchange_t *x, const char *step, const char *format, ...)
 {
-    if (x->plan.ops->trace) {
-        char text[512];
-        va_list arguments;
-        va_start(arguments, format);
-        (void)vsnprintf(text, sizeof text, format, arguments);
-        va_end(arguments);
-        x->plan.ops->trace(x->plan.client, step, text);
-    }
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    x->plan.ops->trace(x->plan.client, step, text);
 }
 
 /* The only place that moves from one state to another. An edge that is not in the table is a bug of ours. */
@@ -75,11 +73,6 @@ void udr_exchange_transit(udr_exchange_t *x, udr_exchange_state_t to)
         udr_exchange_give_back_pipe(x);
         udr_exchange_end_pick(x, to == UDR_EXCHANGE_DONE);
     }
-}
-
-bool udr_exchange_has_ended(const udr_exchange_t *x)
-{
-    return x->state == UDR_EXCHANGE_DONE || x->state == UDR_EXCHANGE_FAILED;
 }
 
 /* Between two frames, as far as the member takes it now. */

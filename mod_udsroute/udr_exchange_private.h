@@ -129,6 +129,11 @@ static inline bool udr_exchange_may_keep(const udr_exchange_t *x)
     return x->settings->reuse && x->protocol->has_keepalive && !x->plan.request->is_lone;
 }
 
+static inline bool udr_exchange_has_ended(const udr_exchange_t *x)
+{
+    return x->state == UDR_EXCHANGE_DONE || x->state == UDR_EXCHANGE_FAILED;
+}
+
 /* udr_exchange.c */
 void udr_exchange_transit(udr_exchange_t *x, udr_exchange_state_t to);
 void udr_exchange_fail(udr_exchange_t *x, udr_failure_kind_t kind, apr_status_t error, const char *why);
@@ -136,9 +141,11 @@ void udr_exchange_release(udr_exchange_t *x, bool keep);
 
 /* So many bytes were moved in this run. */
 void udr_exchange_spend(udr_exchange_t *x, apr_size_t bytes);
-bool udr_exchange_has_ended(const udr_exchange_t *x);
-void udr_exchange_trace(udr_exchange_t *x, const char *step, const char *format, ...)
+void udr_exchange_tell(udr_exchange_t *x, const char *step, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Without a listener no more is asked than whether there is one. */
+#define udr_exchange_trace(x, ...) ((x)->plan.ops->trace ? udr_exchange_tell(x, __VA_ARGS__) : (void)0)
 
 /* What the client's side said to bytes it was given. Returns false when it is gone. */
 bool udr_exchange_client_took(udr_exchange_t *x, apr_status_t rv);

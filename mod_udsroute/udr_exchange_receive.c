@@ -27,24 +27,30 @@ void udr_exchange_receive_init(udr_exchange_t *x)
     x->protocol->reader_init(&receiver->reader, x->plan.request, &limits);
 }
 
-bool udr_exchange_client_took(udr_exchange_t *x, apr_status_t rv)
+/* The client only keeps it for now: no time has passed. */
+static bool client_kept(udr_exchange_t *x, apr_status_t rv)
 {
     if (rv != APR_SUCCESS && rv != APR_EAGAIN) {
         udr_exchange_fail(x, rv == APR_ECONNABORTED ? UDR_FAILURE_CLIENT_GONE : UDR_FAILURE_CLIENT_FILTER, rv, NULL);
         return false;
-    }
-    if (x->plan.clock) {
-        /* Filters may have blocked: for so long the member was not asked. */
-        apr_interval_time_t passed = x->plan.clock() - x->now;
-        x->now += passed;
-        x->member_active += passed;
-        x->tunnel.active += passed;
     }
     x->client_active = x->now;
     if (rv == APR_EAGAIN) {
         x->receiver.client_full = true;
     }
     return true;
+}
+
+bool udr_exchange_client_took(udr_exchange_t *x, apr_status_t rv)
+{
+    if (x->plan.clock && (rv == APR_SUCCESS || rv == APR_EAGAIN)) {
+        /* Filters may have blocked: for so long the member was not asked. */
+        apr_interval_time_t passed = x->plan.clock() - x->now;
+        x->now += passed;
+        x->member_active += passed;
+        x->tunnel.active += passed;
+    }
+    return client_kept(x, rv);
 }
 
 static void push(udr_exchange_t *x, bool flush)
@@ -86,7 +92,7 @@ static void take_head(udr_exchange_t *x)
     receiver->unflushed = true;
     udr_exchange_report_answered(x);
     udr_exchange_transit(x, UDR_EXCHANGE_RELAY);
-    udr_exchange_client_took(x, x->plan.ops->head(x->plan.client, receiver->reader.head, &receiver->wanted));
+    (void)udr_exchange_client_took(x, x->plan.ops->head(x->plan.client, receiver->reader.head, &receiver->wanted));
 }
 
 static void take_data(udr_exchange_t *x, udr_slice_t data)
@@ -99,7 +105,7 @@ static void take_data(udr_exchange_t *x, udr_slice_t data)
     receiver->has_data = true;
     receiver->unflushed = true;
     receiver->relayed += data.len;
-    udr_exchange_client_took(x, x->plan.ops->data(x->plan.client, data));
+    (void)client_kept(x, x->plan.ops->data(x->plan.client, data));
 }
 
 /* Some applications (those of Gunicorn, for one) send a body with the answer to HEAD, too, and a moment after the head:

@@ -220,9 +220,26 @@ static udr_connection_t *unlink_idle(udr_pool_t *pool, int lane, udr_connection_
     return connection;
 }
 
+/* What is at the member's address. */
+typedef struct place_t {
+    udr_socket_file_t file;
+    bool is_taken; /* there is one */
+} place_t;
+
+/* With the mutex: as of the last millisecond, which spares a system call for each request. */
+static place_t current_file(udr_pool_t *pool, apr_time_t now)
+{
+    if (now - pool->locked.file_seen_at >= FILE_IS_NEWS || now < pool->locked.file_seen_at) {
+        pool->locked.file_is_there = udr_socket_file_get(&pool->locked.file, pool->member->target->address);
+        pool->locked.file_seen_at = now;
+    }
+    return (place_t){pool->locked.file, pool->locked.file_is_there};
+}
+
 /* The newest idle connection, whatever its state; none but this thread or its loop knows it afterwards. *is_usable:
- * false: it has only to make room for another one, under `max`. */
-static udr_connection_t *pop(udr_pool_t *pool, int lane, bool is_replayable, apr_time_t now, bool *is_usable)
+ * false: it has only to make room for another one, under `max`. *place: written when there is a connection. */
+static udr_connection_t *pop(udr_pool_t *pool, int lane, bool is_replayable, apr_time_t now, bool *is_usable,
+                             place_t *place)
 {
     udr_connection_t *connection = NULL;
     lock(pool);
@@ -235,6 +252,7 @@ static udr_connection_t *pop(udr_pool_t *pool, int lane, bool is_replayable, apr
     }
     if (link) {
         connection = unlink_idle(pool, chosen, link);
+        *place = current_file(pool, now);
     }
     unlock(pool);
     if (connection && chosen != lane) {
@@ -255,35 +273,17 @@ static bool turns_out_stale(udr_pool_t *pool, const udr_connection_t *connection
     return is_stale;
 }
 
-/* Which file is at the member's address: as of the last millisecond, which spares a system call for each request. */
-static bool current_file(udr_pool_t *pool, udr_socket_file_t *file, apr_time_t now)
-{
-    lock(pool);
-    if (now - pool->locked.file_seen_at >= FILE_IS_NEWS || now < pool->locked.file_seen_at) {
-        pool->locked.file_is_there = udr_socket_file_get(&pool->locked.file, pool->member->target->address);
-        pool->locked.file_seen_at = now;
-    }
-    bool is_there = pool->locked.file_is_there;
-    *file = pool->locked.file;
-    unlock(pool);
-    return is_there;
-}
-
 udr_connection_t *udr_pool_idle(udr_pool_t *pool, int lane, bool is_replayable, apr_time_t now)
 {
     bool is_usable;
-    udr_connection_t *connection = pop(pool, lane, is_replayable, now, &is_usable);
-    udr_socket_file_t file;
-    if (!connection) {
-        return NULL;
-    }
+    place_t place;
+    udr_connection_t *connection = pop(pool, lane, is_replayable, now, &is_usable, &place);
     /* When the file has been replaced or removed, every idle connection goes, one after the other. */
-    bool file_is_there = current_file(pool, &file, now);
     while (connection &&
-           (!is_usable || !file_is_there || !is_current(connection, &file) ||
+           (!is_usable || !place.is_taken || !is_current(connection, &place.file) ||
             (!(is_replayable && udr_connection_is_quiet(connection)) && turns_out_stale(pool, connection, now)))) {
         udr_connection_close(connection);
-        connection = is_usable ? pop(pool, lane, is_replayable, now, &is_usable) : NULL;
+        connection = is_usable ? pop(pool, lane, is_replayable, now, &is_usable, &place) : NULL;
     }
     return connection;
 }
