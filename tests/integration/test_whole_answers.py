@@ -232,3 +232,18 @@ def test_same_from_both(hosts, name):
         assert short.ask(path, method, version, fields, body) == expected, request
         assert count_whole(short.httpd) - before == (is_plain and leaves_plain), request
     assert short.logged(path, len(REQUESTS)) == long.logged(path, len(REQUESTS))
+
+
+FIRST_OF_TWO = {
+    "two dates": (b"\r\nDate: Sun, 06 Nov 1994 ", b"Mon, 07 Nov 1994"),
+    "two servers": (b"\r\nServer: app/1.0 (ours)\r\n", b"another"),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_OF_TWO)
+def test_first_of_two_counts(hosts, name):
+    first, second = FIRST_OF_TWO[name]
+    for host in hosts:
+        host.connect()
+        raw, _ = host.ask(path_of(name), "GET", "1.1", (), None)
+        assert first in raw and second not in raw
