@@ -128,6 +128,7 @@ typedef struct udr_conn_t {
     bool is_room_taken;
     apr_bucket_brigade *body;  /* for the body bytes of its requests, one after the other */
     struct udr_input_t *input; /* its socket, as we read it; NULL: core reads it */
+    struct udr_host_t *host;   /* what the Host of its requests means; NULL: not known yet */
 } udr_conn_t;
 
 /* Made on first use. */

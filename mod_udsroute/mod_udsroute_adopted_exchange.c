@@ -37,7 +37,6 @@ static void settle(udr_adopted_t *a)
 {
     request_rec *r = a->r;
     udr_client_t *client = a->client;
-    conn_rec *c = a->c;
     UDR_ASSERT(udr_loops_here() == a->home);
     udr_loop_clear_timer(a->home->loop, &a->timer);
     if (!udr_handler_is_plain(client)) {
@@ -49,9 +48,7 @@ static void settle(udr_adopted_t *a)
     a->r = NULL;
     a->client = NULL;
     (void)udr_handler_finish(client);
-    ap_finalize_request_protocol(r);
-    ap_process_request_after_handler(r);
-    udr_adopted_after_request(a, !c->data_in_input_filters);
+    udr_adopted_end_request(a, r);
 }
 
 static void member_ready(udr_watch_t *watch, uint32_t events);

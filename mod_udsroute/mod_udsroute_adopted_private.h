@@ -50,6 +50,7 @@ struct udr_adopted_t {
     bool is_deferred;  /* again_task is in the loop's list */
     bool is_in_row;    /* next_request() is at work: it serves what follows */
     bool is_quiet;     /* the client's input has just been found empty: an event will tell of more */
+    bool is_bodiless;  /* the request was read here, and has no body */
     bool has_news;     /* the client has sent something while it was not here, */
     bool has_hung_up;  /* or has gone */
     bool is_here;      /* owner is UDR_OWNER_LOOP, as the loop's own events may ask at any time */
@@ -87,6 +88,10 @@ void udr_adopted_take_settings(udr_adopted_t *a, const request_rec *r);
 /* mod_udsroute_adopted_request.c */
 void udr_adopted_next_request(udr_adopted_t *a);
 void udr_adopted_let_worker_read(udr_adopted_t *a);
+
+/* A request has been answered, and is whole: it is logged and freed, and the connection goes on. On the loop's thread.
+ */
+void udr_adopted_end_request(udr_adopted_t *a, request_rec *r);
 
 /* A request has ended (r may be freed already): the client gets the rest of its response, and is kept or closed.
  * is_quiet: httpd has looked on this thread just now, and there is no next request yet. */

@@ -2,6 +2,7 @@
 /* An adopted connection's requests: looked for, read and served on the loop. */
 #include "mod_udsroute/mod_udsroute_adopted_private.h"
 #include "mod_udsroute/mod_udsroute_filters.h"
+#include "mod_udsroute/mod_udsroute_head.h"
 #include "mod_udsroute/mod_udsroute_input.h"
 #include "mod_udsroute/mod_udsroute_names.h"
 #include "mod_udsroute/udr_clock.h"
@@ -10,6 +11,7 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mod_core.h>
 #include <util_filter.h>
 
 #include <stdatomic.h>
@@ -28,7 +30,20 @@
 /* So many pipelined requests are served before others have their turn. */
 #define IN_A_ROW 16
 
-typedef enum head_t { HEAD_NONE, HEAD_PART, HEAD_WHOLE, HEAD_LARGE, HEAD_GONE } head_t;
+typedef enum found_t {
+    HEAD_NONE,
+    HEAD_PART,
+    HEAD_WHOLE,
+    HEAD_PLAIN, /* and looked_t has it */
+    HEAD_LARGE,
+    HEAD_GONE
+} found_t;
+
+/* A head that was looked at before core's filter has seen it. */
+typedef struct looked_t {
+    udr_slice_t bytes;
+    udr_head_t head;
+} looked_t;
 
 /* Empty lines before a request line are skipped by httpd (RFC 9112, 2.2), which then waits for that line. */
 static bool has_empty_line(const char *data, apr_size_t len)
@@ -60,9 +75,9 @@ static void uncount(const udr_adopted_t *a, apr_size_t len)
 
 /* Looks, without taking anything, whether the head of the next request is there; through the input filters, so that TLS
  * is the same. */
-static head_t look_for_head(udr_adopted_t *a)
+static found_t look_through_filters(udr_adopted_t *a)
 {
-    head_t found = HEAD_GONE;
+    found_t found = HEAD_GONE;
     apr_size_t len = HEAD_MAX;
     apr_status_t rv = ap_get_brigade(a->c->input_filters, a->bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, HEAD_MAX);
     if (APR_STATUS_IS_EAGAIN(rv) || (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(a->bb))) {
@@ -82,10 +97,31 @@ static head_t look_for_head(udr_adopted_t *a)
     return found;
 }
 
+/* The same, past the filters, where none of them would mind; if the head is no plain one, through the filters after
+ * all.
+ */
+static found_t look_for_head(udr_adopted_t *a, looked_t *looked)
+{
+    apr_status_t rv = udr_input_look(a->c, a->home->scratch.ptr, &looked->bytes);
+    if (rv == APR_SUCCESS) {
+        if (udr_head_is_plain(&looked->head, looked->bytes, a->c) &&
+            !(looked->head.has_body && udr_input_is_timed(a->c))) {
+            return HEAD_PLAIN;
+        }
+        udr_input_take(a->c, looked->bytes, 0);
+    } else if (APR_STATUS_IS_EAGAIN(rv)) {
+        return HEAD_NONE;
+    } else if (rv != APR_ENOTIMPL) {
+        return HEAD_GONE;
+    }
+    return look_through_filters(a);
+}
+
 void udr_adopted_let_worker_read(udr_adopted_t *a)
 {
     a->head_begun = 0;
     udr_adopted_set_phase(a, PHASE_SERVE);
+    a->is_bodiless = false;
     a->job = JOB_READ;
     udr_adopted_go_to_worker(a);
 }
@@ -136,9 +172,25 @@ static int run_hooks(request_rec *r)
     return rc == OK ? ap_invoke_handler(r) : rc;
 }
 
+/* looked: NULL, or a plain head. NULL: it has been refused. */
+static request_rec *read_request(udr_adopted_t *a, const looked_t *looked)
+{
+    bool is_refused = false;
+    request_rec *r = looked ? udr_head_make_request(a->c, &looked->head, looked->bytes, &is_refused) : NULL;
+    if (r || is_refused) {
+        a->is_bodiless = r && !looked->head.has_body;
+        return r;
+    }
+    if (looked) {
+        udr_input_take(a->c, looked->bytes, 0);
+    }
+    a->is_bodiless = false;
+    return ap_read_request(a->c);
+}
+
 /* Reads the request whose head is there and runs it through httpd's hooks; our handler starts an exchange, another one
  * goes to a worker. */
-static void serve(udr_adopted_t *a)
+static void serve(udr_adopted_t *a, const looked_t *looked)
 {
     conn_rec *c = a->c;
     udr_loop_clear_timer(a->home->loop, &a->timer);
@@ -147,7 +199,7 @@ static void serve(udr_adopted_t *a)
     udr_adopted_set_phase(a, PHASE_SERVE);
     c->keepalive = AP_CONN_UNKNOWN;
     c->cs->state = CONN_STATE_READ_REQUEST_LINE;
-    request_rec *r = ap_read_request(c);
+    request_rec *r = read_request(a, looked);
     if (!r || r->status != HTTP_OK) {
         udr_adopted_bury(a);
         return;
@@ -163,9 +215,7 @@ static void serve(udr_adopted_t *a)
     } else if (rc == SUSPENDED) {
         udr_adopted_go_to_worker(a); /* not before httpd has let go of the request */
     } else if (rc == OK || rc == DONE) {
-        ap_finalize_request_protocol(r);
-        ap_process_request_after_handler(r);
-        udr_adopted_after_request(a, !c->data_in_input_filters);
+        udr_adopted_end_request(a, r);
     } else {
         a->r = r;
         a->error = rc;
@@ -180,16 +230,26 @@ static bool has_slow_hooks(const udr_adopted_t *a)
            atomic_load_explicit(&a->balancer->slow_until, memory_order_relaxed) > udr_loop_now(a->home->loop);
 }
 
-/* mod_cache, say: it comes before all other hooks, and reads files. */
+/* mod_cache, say: it comes before all other hooks, and reads files. Hooks stay as they are while a child lives, and APR
+ * takes long to say which there are. */
 static bool has_quick_handlers(void)
 {
-    return ap_hook_get_quick_handler() && ap_hook_get_quick_handler()->nelts > 0;
+    enum { UNKNOWN, NONE, SOME };
+    static atomic_int known;
+    int found = atomic_load_explicit(&known, memory_order_relaxed);
+    if (found == UNKNOWN) {
+        found = ap_hook_get_quick_handler() && ap_hook_get_quick_handler()->nelts > 0 ? SOME : NONE;
+        atomic_store_explicit(&known, found, memory_order_relaxed);
+    }
+    return found == SOME;
 }
 
 /* Serves the next request if its head is there. Returns whether to look for another. */
 static bool take_request(udr_adopted_t *a)
 {
-    switch (look_for_head(a)) {
+    looked_t looked;
+    found_t found = look_for_head(a, &looked);
+    switch (found) {
     case HEAD_NONE:
         if (a->client_left_at) {
             udr_adopted_bury(a);
@@ -204,11 +264,15 @@ static bool take_request(udr_adopted_t *a)
         }
         return false;
     case HEAD_WHOLE:
+    case HEAD_PLAIN:
         if (has_slow_hooks(a) || has_quick_handlers() || udr_input_was_awaited() || udr_names_are_wanted_by(a->c)) {
+            if (found == HEAD_PLAIN) {
+                udr_input_take(a->c, looked.bytes, 0);
+            }
             udr_adopted_let_worker_read(a);
             return false;
         }
-        serve(a);
+        serve(a, found == HEAD_PLAIN ? &looked : NULL);
         return true;
     case HEAD_LARGE:
         udr_adopted_let_worker_read(a);
@@ -245,6 +309,37 @@ void udr_adopted_next_request(udr_adopted_t *a)
         /* A client that sends without end must not keep the others waiting. */
         udr_adopted_defer(a);
     }
+}
+
+/* As ap_finalize_request_protocol(), which discards what has not been read of the body. */
+static void finalize(const udr_adopted_t *a, request_rec *r)
+{
+    if (!a->is_bodiless || !r->eos_sent || r->input_filters->frec != ap_http_input_filter_handle) {
+        ap_finalize_request_protocol(r);
+    }
+}
+
+/* As ap_process_request_after_handler(), which looks for the next request, but for empty lines. */
+static void log_and_free(udr_adopted_t *a, request_rec *r)
+{
+    conn_rec *c = a->c;
+    bool has_more = false;
+    if (!udr_input_is_known(c, &has_more)) {
+        ap_process_request_after_handler(r);
+        return;
+    }
+    APR_BRIGADE_INSERT_HEAD(a->bb, ap_bucket_eor_create(c->bucket_alloc, r));
+    (void)ap_pass_brigade(c->output_filters, a->bb);
+    apr_brigade_cleanup(a->bb);
+    c->data_in_input_filters = has_more && c->keepalive != AP_CONN_CLOSE && !c->aborted;
+    c->cs->state = c->aborted ? CONN_STATE_LINGER : CONN_STATE_WRITE_COMPLETION;
+}
+
+void udr_adopted_end_request(udr_adopted_t *a, request_rec *r)
+{
+    finalize(a, r);
+    log_and_free(a, r);
+    udr_adopted_after_request(a, !a->c->data_in_input_filters);
 }
 
 static void write_rest(udr_adopted_t *a, bool is_quiet)

@@ -5,10 +5,12 @@
 #include <apr_portable.h>
 #include <http_connection.h>
 #include <http_core.h>
+#include <util_filter.h>
 
 #include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* As long as hooks may take on a loop. */
@@ -28,7 +30,14 @@ static apr_bucket *create(udr_input_t *input, apr_bucket_alloc_t *list)
     b->length = (apr_size_t)-1;
     b->start = -1;
     b->data = input;
+    input->bucket = b;
     return b;
+}
+
+static void destroy(void *data)
+{
+    udr_input_t *input = data;
+    input->bucket = NULL;
 }
 
 /* What is there now. APR_EAGAIN: nothing; APR_EOF: the end. */
@@ -66,20 +75,33 @@ static apr_status_t await(udr_input_t *input, char *buffer, apr_size_t *len)
     return receive(input, buffer, len);
 }
 
+static void forget(udr_input_t *input)
+{
+    apr_bucket_free(input->kept);
+    input->kept = NULL;
+    input->kept_len = 0;
+}
+
 /* As APR's socket bucket: becomes a bucket with what was read, and a new one of this type follows it; at the end, an
  * empty one. */
 static apr_status_t read_socket(apr_bucket *b, const char **str, apr_size_t *len, apr_read_type_e block)
 {
     udr_input_t *input = b->data;
-    apr_size_t size = APR_BUCKET_BUFF_SIZE;
+    apr_size_t size = UDR_INPUT_ROOM;
     apr_status_t rv;
     *str = NULL;
     *len = 0;
+    if (input->kept_len > 0) {
+        b = apr_bucket_heap_make(b, input->kept + input->kept_at, input->kept_len, NULL); /* copies */
+        APR_BUCKET_INSERT_AFTER(b, create(input, b->list));
+        forget(input);
+        return apr_bucket_read(b, str, len, block);
+    }
     if (block == APR_NONBLOCK_READ && input->is_drained) {
         return APR_EAGAIN;
     }
     /* To the stack first: mostly there is little, or nothing, and that needs no large piece of memory. */
-    char buffer[APR_BUCKET_BUFF_SIZE];
+    char buffer[UDR_INPUT_ROOM];
     if (block == APR_NONBLOCK_READ) {
         rv = receive(input, buffer, &size);
     } else if (udr_loops_here()) {
@@ -97,6 +119,7 @@ static apr_status_t read_socket(apr_bucket *b, const char **str, apr_size_t *len
         *len = size;
     } else {
         b = apr_bucket_immortal_make(b, "", 0);
+        input->bucket = NULL;
     }
     return apr_bucket_read(b, str, len, block);
 }
@@ -105,7 +128,7 @@ static const apr_bucket_type_t bucket_type = {
     "UDSROUTE_INPUT",
     5,
     APR_BUCKET_DATA,
-    apr_bucket_destroy_noop,
+    destroy,
     read_socket,
     apr_bucket_setaside_notimpl,
     apr_bucket_split_notimpl,
@@ -123,8 +146,96 @@ apr_status_t udr_input_insert(conn_rec *c, apr_bucket_brigade *bb, apr_socket_t 
     conn->input = apr_pcalloc(c->pool, sizeof *conn->input);
     conn->input->c = c;
     conn->input->fd = fd;
+    conn->input->timer = ap_get_input_filter_handle("reqtimeout");
+    conn->input->count = APR_RETRIEVE_OPTIONAL_FN(ap_logio_add_bytes_in);
+    conn->input->counter = conn->input->count ? ap_get_input_filter_handle("log_input_output") : NULL;
     APR_BRIGADE_INSERT_TAIL(bb, create(conn->input, c->bucket_alloc));
     return APR_SUCCESS;
+}
+
+/* Nothing but core's filter, and those of which it is known what they do: one counts bytes, one looks at the clock. */
+static bool is_direct(const udr_input_t *input, const ap_filter_t *f)
+{
+    while (f && f->frec != ap_core_input_filter_handle && (f->frec == input->timer || f->frec == input->counter)) {
+        f = f->next;
+    }
+    return f && f->frec == ap_core_input_filter_handle;
+}
+
+/* Its bucket is all that core's filter has: in the ring with the brigade and nothing else. */
+static bool may_look(const conn_rec *c, const udr_input_t *input)
+{
+    return input && input->bucket && APR_BUCKET_NEXT(input->bucket) == APR_BUCKET_PREV(input->bucket) &&
+           is_direct(input, c->input_filters);
+}
+
+bool udr_input_is_timed(conn_rec *c)
+{
+    const ap_filter_rec_t *timer = udr_conn_get(c)->input->timer;
+    for (const ap_filter_t *f = c->input_filters; f && timer; f = f->next) {
+        if (f->frec == timer) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_counted(const udr_input_t *input, const ap_filter_t *f)
+{
+    while (f && f->frec != input->counter) {
+        f = f->next;
+    }
+    return f != NULL;
+}
+
+apr_status_t udr_input_look(conn_rec *c, char *buffer, udr_slice_t *bytes)
+{
+    apr_size_t size = UDR_INPUT_ROOM;
+    udr_input_t *input = udr_conn_get(c)->input;
+    if (!may_look(c, input)) {
+        return APR_ENOTIMPL;
+    }
+    if (input->kept_len > 0) {
+        *bytes = (udr_slice_t){input->kept + input->kept_at, input->kept_len};
+        return APR_SUCCESS;
+    }
+    if (input->is_drained) {
+        return APR_EAGAIN;
+    }
+    apr_status_t rv = receive(input, buffer, &size);
+    input->is_drained |= APR_STATUS_IS_EAGAIN(rv);
+    *bytes = (udr_slice_t){buffer, size};
+    return rv;
+}
+
+void udr_input_take(conn_rec *c, udr_slice_t bytes, apr_size_t taken)
+{
+    udr_input_t *input = udr_conn_get(c)->input;
+    if (taken > 0 && input->counter && is_counted(input, c->input_filters)) {
+        input->count(c, (apr_off_t)taken);
+    }
+    if (input->kept_len > 0) {
+        input->kept_at += taken;
+        input->kept_len -= taken;
+        if (input->kept_len == 0) {
+            forget(input);
+        }
+    } else if (taken < bytes.len) {
+        input->kept = apr_bucket_alloc(bytes.len - taken, c->bucket_alloc);
+        input->kept_at = 0;
+        input->kept_len = bytes.len - taken;
+        memcpy(input->kept, bytes.ptr + taken, input->kept_len);
+    }
+}
+
+bool udr_input_is_known(conn_rec *c, bool *has_more)
+{
+    const udr_input_t *input = udr_conn_get(c)->input;
+    if (!may_look(c, input)) {
+        return false;
+    }
+    *has_more = input->kept_len > 0;
+    return *has_more ? input->kept[input->kept_at] != '\r' && input->kept[input->kept_at] != '\n' : input->is_drained;
 }
 
 void udr_input_awake(conn_rec *c)
