@@ -136,8 +136,11 @@ static void expired(udr_timer_t *timer)
         }
         break;
     case PHASE_WRITE:
-        a->c->aborted = 1;
-        udr_adopted_bury(a);
+        /* About to be written, it is nobody's fault; that it was set for what came before, too, saves clearing it. */
+        if (!a->is_deferred) {
+            a->c->aborted = 1;
+            udr_adopted_bury(a);
+        }
         break;
     case PHASE_THROUGH:
         udr_adopted_bury(a);

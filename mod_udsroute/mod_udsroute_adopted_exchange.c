@@ -38,7 +38,6 @@ static void settle(udr_adopted_t *a)
     request_rec *r = a->r;
     udr_client_t *client = a->client;
     UDR_ASSERT(udr_loops_here() == a->home);
-    udr_loop_clear_timer(a->home->loop, &a->timer);
     if (!udr_handler_is_plain(client)) {
         udr_adopted_set_phase(a, PHASE_SERVE);
         a->job = JOB_FINISH;

@@ -193,7 +193,6 @@ static request_rec *read_request(udr_adopted_t *a, const looked_t *looked)
 static void serve(udr_adopted_t *a, const looked_t *looked)
 {
     conn_rec *c = a->c;
-    udr_loop_clear_timer(a->home->loop, &a->timer);
     a->head_begun = 0;
     UDR_STEP_PART("reading a request");
     udr_adopted_set_phase(a, PHASE_SERVE);
