@@ -78,13 +78,15 @@ static const char *offered_protocols(request_rec *r, const char *allowed)
 
 static bool is_dropped(const request_rec *r, const char *name)
 {
-    /* CVE-2016-5385: CGI programs would take it for the variable HTTP_PROXY. */
-    if (strcasecmp(name, "Proxy") == 0) {
-        return true;
-    }
-    /* Used up here. */
-    if (r->user && strcasecmp(name, "Proxy-Authorization") == 0) {
-        return true;
+    if ((*name | 0x20) == 'p') {
+        /* CVE-2016-5385: CGI programs would take it for the variable HTTP_PROXY. */
+        if (strcasecmp(name, "Proxy") == 0) {
+            return true;
+        }
+        /* Used up here. */
+        if (r->user && strcasecmp(name, "Proxy-Authorization") == 0) {
+            return true;
+        }
     }
     /* A subrequest wants the whole thing, whatever the client has. */
     return r->main && (strncasecmp(name, "If-", 3) == 0 || strcasecmp(name, "Range") == 0);
@@ -105,14 +107,16 @@ const char *udr_request_via(request_rec *r, int major, int minor)
                         via == UDR_VIA_FULL ? ap_get_server_banner() : "", via == UDR_VIA_FULL ? ")" : "");
 }
 
-static void add_forwarded(apr_table_t *fields, request_rec *r)
+/* may_have: whether such fields may be there. */
+static void add_forwarded(apr_table_t *fields, request_rec *r, bool may_have)
 {
+    void (*add)(apr_table_t *, const char *, const char *) = may_have ? apr_table_mergen : apr_table_addn;
     const char *host = apr_table_get(r->headers_in, "Host");
-    apr_table_mergen(fields, "X-Forwarded-For", r->useragent_ip);
+    add(fields, "X-Forwarded-For", r->useragent_ip);
     if (host) {
-        apr_table_mergen(fields, "X-Forwarded-Host", host);
+        add(fields, "X-Forwarded-Host", host);
     }
-    apr_table_mergen(fields, "X-Forwarded-Server", r->server->server_hostname);
+    add(fields, "X-Forwarded-Server", r->server->server_hostname);
 }
 
 /* In what the member gets only: who else may serve it (`spill`) counts, too. It is a number above 0. */
@@ -130,7 +134,9 @@ static apr_table_t *make_fields(request_rec *r)
     const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
     apr_table_t *fields = apr_table_make(r->pool, array->nelts + 4);
     bool drops_via = udr_server_config(r->server)->via == UDR_VIA_BLOCK;
+    bool has_forwarded = false; /* perhaps: X-… other than what our own hook has set */
     for (int i = 0; i < array->nelts; i++) {
+        has_forwarded |= (*entries[i].key | 0x20) == 'x' && strcasecmp(entries[i].key, "X-Forwarded-Proto") != 0;
         if (!is_dropped(r, entries[i].key) && !(drops_via && strcasecmp(entries[i].key, "Via") == 0)) {
             apr_table_addn(fields, entries[i].key, entries[i].val);
         }
@@ -146,7 +152,7 @@ static apr_table_t *make_fields(request_rec *r)
         if (udr_conn_get(r->connection)->proto_set != r) {
             apr_table_setn(fields, "X-Forwarded-Proto", ap_http_scheme(r));
         }
-        add_forwarded(fields, r);
+        add_forwarded(fields, r, has_forwarded);
     }
     return fields;
 }

@@ -151,6 +151,15 @@ static const char *regex_target(request_rec *r, const udr_route_t *route, found_
     return path ? udr_route_with_query(r, udr_path_join("", path, r->pool)) : NULL;
 }
 
+static char *name_of(const char *target, apr_pool_t *p)
+{
+    apr_size_t len = strlen(target) + 1;
+    char *name = apr_palloc(p, sizeof UDR_HANDLER + len);
+    memcpy(name, UDR_HANDLER ":", sizeof UDR_HANDLER);
+    memcpy(name + sizeof UDR_HANDLER, target, len);
+    return name;
+}
+
 static void set_match(request_rec *r, const udr_route_t *route, const char *target)
 {
     udr_match_t *match = apr_palloc(r->pool, sizeof *match);
@@ -162,8 +171,8 @@ static void set_match(request_rec *r, const udr_route_t *route, const char *targ
     match->script = NULL;
     ap_set_module_config(r->request_config, &udsroute_module, match);
     /* For logs and for modules that want a name. Ours look only whether it is still the same. */
-    r->filename = apr_pstrcat(r->pool, UDR_HANDLER ":", target, NULL);
-    match->filename = apr_pstrdup(r->pool, r->filename);
+    r->filename = name_of(target, r->pool);
+    match->filename = name_of(target, r->pool);
     /* mod_dir takes DirectoryIndex for a resource that is there only under this name. Our handler goes by the match. */
     r->handler = "proxy-server";
     r->proxyreq = PROXYREQ_REVERSE;
@@ -252,10 +261,10 @@ static bool is_not_ours(const char *protocol, void *r_)
  */
 static void drop_own_protocols(request_rec *r)
 {
-    const char *list = apr_table_getm(r->pool, r->headers_in, "Upgrade");
-    if (!list) {
+    if (!apr_table_get(r->headers_in, "Upgrade")) {
         return;
     }
+    const char *list = apr_table_getm(r->pool, r->headers_in, "Upgrade");
     const char *others = udr_fields_list_filter(list, is_not_ours, r, r->pool);
     apr_table_unset(r->headers_in, "Upgrade");
     if (others) {

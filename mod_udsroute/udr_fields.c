@@ -128,6 +128,9 @@ void udr_fields_drop_listed(apr_table_t *fields, const char *list, apr_pool_t *p
 
 void udr_fields_drop_named(apr_table_t *fields, apr_pool_t *p)
 {
+    if (!apr_table_get(fields, "Connection")) {
+        return;
+    }
     /* The values of all Connection fields in one list, and a copy: it must not go with a field that it names. */
     udr_fields_drop_listed(fields, apr_table_getm(p, fields, "Connection"), p);
 }

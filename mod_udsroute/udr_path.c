@@ -8,12 +8,10 @@
 static const char hex[] = "0123456789ABCDEF";
 
 /* RFC 3986, 3.3: pchar = unreserved / pct-encoded / sub-delims / ":" / "@"; and the '/' between segments. */
-static bool is_path_char(unsigned char c)
-{
-    /* (isalnum(3) would ask the locale.) */
-    bool is_alphanumeric = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-    return is_alphanumeric || (c && strchr("-._~!$&'()*+,;=:@/", c));
-}
+static const bool is_path_char[256] = {
+    ['!'] = true,         ['$'] = true, ['&' ... ';'] = true, ['='] = true,
+    ['@' ... 'Z'] = true, ['_'] = true, ['a' ... 'z'] = true, ['~'] = true,
+};
 
 static bool is_encoded_slash(const char *s)
 {
@@ -38,7 +36,7 @@ const char *udr_path_encode(const char *path, bool keep_encoded_slash, apr_pool_
     char *result = apr_palloc(p, 3 * strlen(path) + 1);
     char *out = result;
     for (const char *s = path; *s; s++) {
-        if (is_path_char((unsigned char)*s) || (keep_encoded_slash && is_encoded_slash(s))) {
+        if (is_path_char[(unsigned char)*s] || (keep_encoded_slash && is_encoded_slash(s))) {
             *out++ = *s;
         } else {
             out = put_encoded(out, (unsigned char)*s);
@@ -100,12 +98,22 @@ bool udr_path_ends_in(const char *path, apr_size_t len, const char *end)
 
 const char *udr_path_join(const char *base, const char *rest, apr_pool_t *p)
 {
-    apr_size_t len = strlen(base);
-    if (len && base[len - 1] == '/' && *rest == '/') {
-        rest++;
+    apr_size_t base_len = strlen(base);
+    if (base_len && base[base_len - 1] == '/' && *rest == '/') {
+        base_len--; /* the slash of rest */
     }
-    const char *joined = len ? apr_pstrcat(p, base, rest, NULL) : rest;
-    return *joined == '/' ? joined : apr_pstrcat(p, "/", joined, NULL);
+    if (base_len == 0 && *rest == '/') {
+        return rest;
+    }
+    apr_size_t rest_len = strlen(rest);
+    char *joined = apr_palloc(p, base_len + rest_len + 2);
+    char *end = joined;
+    if ((base_len ? *base : *rest) != '/') {
+        *end++ = '/';
+    }
+    memcpy(end, base, base_len);
+    memcpy(end + base_len, rest, rest_len + 1);
+    return joined;
 }
 
 apr_size_t udr_path_match(const char *uri, const char *prefix)
