@@ -305,16 +305,16 @@ void udr_adopted_send_to_worker(request_rec *r, udr_client_t *client)
     a->job = client ? JOB_FINISH : JOB_HANDLER;
 }
 
-void udr_adopted_plan(const request_rec *r, udr_balancer_t *balancer, udr_exchange_plan_t *plan)
+apr_time_t udr_adopted_plan(const request_rec *r, udr_balancer_t *balancer, udr_exchange_plan_t *plan)
 {
     udr_adopted_t *a = udr_conn_get(r->connection)->adopted;
     /* What is slow are the hooks before the handler, whichever member it is. */
     a->balancer = balancer;
-    udr_adopted_judge_hooks(a, r);
     plan->wake = udr_adopted_wake;
     plan->wake_queued = udr_adopted_wake_queued;
     plan->wake_baton = a;
     plan->lane = a->home->lane;
+    return udr_adopted_judge_hooks(a, r);
 }
 
 void udr_adopted_suspend(conn_rec *c, request_rec *r)

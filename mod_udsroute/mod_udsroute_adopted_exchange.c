@@ -89,6 +89,7 @@ void udr_adopted_advance(udr_adopted_t *a, unsigned int ready)
     apr_time_t now = udr_clock_now();
     UDR_ASSERT(udr_loops_here() == a->home);
     UDR_STEP_PART("an exchange");
+    a->home->recently = now;
     /* While its body is read, the end of what it sends is for the body to tell; and an answer that comes is passed on.
      */
     bool has_more = (ready & UDR_READY_MEMBER_IN) || udr_exchange_reads_client(a->client->exchange);

@@ -101,8 +101,9 @@ void udr_adopted_again(udr_task_t *task);
 /* Has it go on after the others, in the next round. */
 void udr_adopted_defer(udr_adopted_t *a);
 
-/* In the handler, on the loop: if the hooks before it were slow, workers read the member's requests for a while. */
-void udr_adopted_judge_hooks(udr_adopted_t *a, const request_rec *r);
+/* In the handler, on the loop: if the hooks before it were slow, workers read the member's requests for a while. Returns
+ * the time. */
+apr_time_t udr_adopted_judge_hooks(udr_adopted_t *a, const request_rec *r);
 
 /* mod_udsroute_adopted_exchange.c */
 

@@ -130,10 +130,16 @@ void udr_adopted_let_worker_read(udr_adopted_t *a)
  * time itself. Taken once a round, and only for a while after something was slow, as it costs a system call. */
 static void take_usage(udr_home_t *home)
 {
-    if (home->suspects_until > udr_loop_now(home->loop) && home->usage_taken_at != udr_loop_now(home->loop)) {
+    if (home->usage_taken_at != udr_loop_now(home->loop)) {
         home->usage_taken_at = udr_loop_now(home->loop);
         (void)getrusage(RUSAGE_THREAD, &home->usage);
     }
+}
+
+/* A moment ago: looking at the clock costs more than it is worth while nothing is slow. */
+static apr_time_t recently(const udr_home_t *home)
+{
+    return home->recently > udr_loop_now(home->loop) ? home->recently : udr_loop_now(home->loop);
 }
 
 static apr_interval_time_t processor_time(const struct rusage *usage)
@@ -142,17 +148,18 @@ static apr_interval_time_t processor_time(const struct rusage *usage)
                          usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
 }
 
-void udr_adopted_judge_hooks(udr_adopted_t *a, const request_rec *r)
+apr_time_t udr_adopted_judge_hooks(udr_adopted_t *a, const request_rec *r)
 {
     apr_time_t now = udr_clock_now();
     struct rusage usage;
+    a->home->recently = now;
     if (now - a->serving_since < SLOW_HOOKS || getrusage(RUSAGE_THREAD, &usage) != 0) {
-        return;
+        return now;
     }
     bool is_known = a->home->usage_taken_at == udr_loop_now(a->home->loop);
     a->home->suspects_until = now + SLOW_PERIOD;
     if (!is_known) {
-        return; /* the next one will be judged */
+        return now; /* the next one will be judged */
     }
     if (usage.ru_nvcsw > a->home->usage.ru_nvcsw ||
         processor_time(&usage) - processor_time(&a->home->usage) >= SLOW_HOOKS) {
@@ -162,6 +169,7 @@ void udr_adopted_judge_hooks(udr_adopted_t *a, const request_rec *r)
         atomic_store_explicit(&a->balancer->slow_until, now + SLOW_PERIOD, memory_order_relaxed);
     }
     a->home->usage = usage;
+    return now;
 }
 
 /* As ap_process_async_request(), which would send an error page from here: that may be a file, a program or another
@@ -205,8 +213,12 @@ static void serve(udr_adopted_t *a, const looked_t *looked)
     }
     udr_adopted_take_settings(a, r);
     c->cs->state = CONN_STATE_HANDLER;
-    take_usage(a->home);
-    a->serving_since = udr_clock_now();
+    if (a->home->suspects_until > udr_loop_now(a->home->loop)) {
+        take_usage(a->home);
+        a->serving_since = udr_clock_now();
+    } else {
+        a->serving_since = recently(a->home);
+    }
     UDR_STEP_PART("a request's hooks");
     int rc = run_hooks(r);
     if (rc == SUSPENDED && a->job == JOB_NONE) {

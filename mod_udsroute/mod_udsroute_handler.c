@@ -203,9 +203,9 @@ static int out_of_room(request_rec *r, const udr_balancer_t *balancer)
 static int serve_on_loop(udr_client_t *client, udr_exchange_plan_t *plan)
 {
     request_rec *r = client->r;
-    udr_adopted_plan(r, client->match->balancer, plan);
+    apr_time_t now = udr_adopted_plan(r, client->match->balancer, plan);
     client->exchange = create_exchange(client, plan);
-    if (udr_exchange_run(client->exchange, &udr_loops_here()->scratch, 0, udr_clock_now())) {
+    if (udr_exchange_run(client->exchange, &udr_loops_here()->scratch, 0, now)) {
         udr_adopted_park(client);
         return SUSPENDED;
     }

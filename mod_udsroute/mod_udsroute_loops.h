@@ -39,6 +39,7 @@ typedef struct udr_home_t {
     udr_linger_t *linger; /* clients of connections that have ended with workers */
     struct rusage usage;  /* the thread's, as of the round that began at usage_taken_at */
     apr_time_t usage_taken_at;
+    apr_time_t recently;         /* when it last looked at the clock; the loop's own thread */
     apr_time_t suspects_until;   /* hooks were slow a while ago */
     struct udr_adopted_t *first; /* the connections that live here; the loop thread's */
     apr_time_t stopping_since;
