@@ -24,55 +24,72 @@ static bool next_line(udr_slice_t *rest, udr_slice_t *line)
     return true;
 }
 
-static apr_size_t span_target(udr_slice_t text)
+/* A line ends in CR, which belongs to no class: nobody has to count how much of it there is. */
+static const char *behind_target(const char *s)
 {
-    apr_size_t count = 0;
-    while (count < text.len && in_target[(unsigned char)text.ptr[count]]) {
-        count++;
+    while (in_target[(unsigned char)*s]) {
+        s++;
     }
-    return count;
+    return s;
 }
 
-static apr_size_t span_capitals(udr_slice_t text)
+static const char *behind_token(const char *s)
 {
-    apr_size_t count = 0;
-    while (count < text.len && text.ptr[count] >= 'A' && text.ptr[count] <= 'Z') {
-        count++;
+    while (udr_http1_is(*s, UDR_HTTP1_TOKEN)) {
+        s++;
     }
-    return count;
+    return s;
 }
 
-/* What is left of a slice behind its first bytes. */
-static udr_slice_t behind(udr_slice_t text, apr_size_t count)
+static const char *behind_capitals(const char *s)
 {
-    return (udr_slice_t){text.ptr + count, text.len - count};
+    while (*s >= 'A' && *s <= 'Z') {
+        s++;
+    }
+    return s;
+}
+
+static udr_slice_t between(const char *start, const char *end)
+{
+    return (udr_slice_t){start, (apr_size_t)(end - start)};
 }
 
 /* METHOD SP path [ "?" query ] SP HTTP/1.x */
 static bool read_line(udr_head_t *head)
 {
     static const char version[] = " HTTP/1.";
-    const apr_size_t method = span_capitals(head->line);
-    if (method == 0 || method == head->line.len || head->line.ptr[method] != ' ') {
+    const char *end = head->line.ptr + head->line.len;
+    head->method = between(head->line.ptr, behind_capitals(head->line.ptr));
+    if (head->method.len == 0 || head->method.ptr[head->method.len] != ' ') {
         return false;
     }
-    head->method = (udr_slice_t){head->line.ptr, method};
-    const udr_slice_t rest = behind(head->line, method + 1);
-    const udr_slice_t target = {rest.ptr, span_target(rest)};
+    const char *target = head->method.ptr + head->method.len + 1;
+    const char *behind = behind_target(target);
     /* httpd makes one slash of several at the beginning. */
-    if (target.len == 0 || target.ptr[0] != '/' || (target.len > 1 && target.ptr[1] == '/') ||
-        rest.len - target.len != sizeof version || memcmp(target.ptr + target.len, version, sizeof version - 1) != 0) {
+    if (target[0] != '/' || target[1] == '/' || end - behind != sizeof version ||
+        memcmp(behind, version, sizeof version - 1) != 0) {
         return false;
     }
-    const char *mark = memchr(target.ptr, '?', target.len);
-    head->target = target;
-    head->path = (udr_slice_t){target.ptr, mark ? (apr_size_t)(mark - target.ptr) : target.len};
+    const char *mark = memchr(target, '?', (apr_size_t)(behind - target));
+    head->target = between(target, behind);
+    head->path = between(target, mark ? mark : behind);
     head->has_query = mark != NULL;
-    head->query = mark ? behind(target, head->path.len + 1) : (udr_slice_t){NULL, 0};
-    head->protocol = behind(rest, target.len + 1);
-    const char minor = head->protocol.ptr[head->protocol.len - 1];
-    head->minor = minor - '0';
-    return minor == '0' || minor == '1';
+    head->query = mark ? between(mark + 1, behind) : (udr_slice_t){NULL, 0};
+    head->protocol = between(behind + 1, end);
+    head->minor = end[-1] - '0';
+    return head->minor == 0 || head->minor == 1;
+}
+
+static bool read_field(udr_slice_t line, udr_field_t *field)
+{
+    const char *end = line.ptr + line.len;
+    field->name = between(line.ptr, behind_token(line.ptr));
+    const char *colon = field->name.ptr + field->name.len;
+    if (field->name.len == 0 || *colon != ':') {
+        return false;
+    }
+    field->value = udr_http1_trimmed(colon + 1, end);
+    return udr_http1_span_text(field->value) == field->value.len;
 }
 
 static bool is_same_name(udr_slice_t a, udr_slice_t b)
@@ -90,11 +107,13 @@ static bool is_same_name(udr_slice_t a, udr_slice_t b)
     return true;
 }
 
-/* httpd makes one field of several with the same name. *seen: a bit for each length and beginning of a name there has
- * been; mostly that says all. */
+/* httpd makes one field of several with the same name. *seen: a bit for each length, beginning and end of a name there
+ * has been; mostly that says all. */
 static bool is_repeated(const udr_head_t *head, udr_slice_t name, apr_uint64_t *seen)
 {
-    const apr_uint64_t bit = UINT64_C(1) << ((name.len * 7 + (unsigned char)(name.ptr[0] | 0x20)) % 64);
+    const unsigned char first = (unsigned char)(name.ptr[0] | 0x20);
+    const unsigned char last = (unsigned char)(name.ptr[name.len - 1] | 0x20);
+    const apr_uint64_t bit = UINT64_C(1) << ((name.len * 7 + first * 3U + last) % 64);
     if (*seen & bit) {
         for (int i = 0; i < head->count; i++) {
             if (is_same_name(head->fields[i].name, name)) {
@@ -153,7 +172,7 @@ bool udr_head_read(udr_head_t *head, udr_slice_t bytes, const udr_head_limits_t 
             return false;
         }
         udr_field_t *field = &head->fields[head->count];
-        if (udr_http1_parse_field(line, field) || is_repeated(head, field->name, &seen) || !heed(head, field)) {
+        if (!read_field(line, field) || is_repeated(head, field->name, &seen) || !heed(head, field)) {
             return false;
         }
         head->count++;
