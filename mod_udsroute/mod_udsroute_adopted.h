@@ -18,7 +18,8 @@ void udr_adopted_park(udr_client_t *client);
  * handler, or its end when client is not NULL. The handler returns SUSPENDED. */
 void udr_adopted_send_to_worker(request_rec *r, udr_client_t *client);
 
-/* On the loop's thread: what an exchange for a request of an adopted connection is to be planned with. Returns the time. */
+/* On the loop's thread: what an exchange for a request of an adopted connection is to be planned with. Returns the
+ * time. */
 apr_time_t udr_adopted_plan(const request_rec *r, udr_balancer_t *balancer, udr_exchange_plan_t *plan);
 
 /* Hook suspend_connection: hands over. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the adopted connection share: its state, and who does which part. mod_udsroute_adopted.c takes it
- * in and gets the loop's events, *_request.c reads and serves requests, *_exchange.c runs their exchanges, *_guest.c
- * has a worker do what may block, *_end.c closes. Layer: glue; included by mod_udsroute_adopted*.c only. */
+ * in and gets the loop's events, *_request.c reads and serves requests, *_exchange.c runs their exchanges, *_after.c
+ * ends requests, *_guest.c has a worker do what may block, *_end.c closes. Layer: glue; included by
+ * mod_udsroute_adopted*.c only. */
 #ifndef MOD_UDSROUTE_ADOPTED_PRIVATE_H
 #define MOD_UDSROUTE_ADOPTED_PRIVATE_H
 
@@ -89,6 +90,15 @@ void udr_adopted_take_settings(udr_adopted_t *a, const request_rec *r);
 void udr_adopted_next_request(udr_adopted_t *a);
 void udr_adopted_let_worker_read(udr_adopted_t *a);
 
+/* Has it go on after the others, in the next round. */
+void udr_adopted_defer(udr_adopted_t *a);
+
+/* In the handler, on the loop: if the hooks before it were slow, workers read the member's requests for a while.
+ * Returns the time. */
+apr_time_t udr_adopted_judge_hooks(udr_adopted_t *a, const request_rec *r);
+
+/* mod_udsroute_adopted_after.c */
+
 /* A request has been answered, and is whole: it is logged and freed, and the connection goes on. On the loop's thread.
  */
 void udr_adopted_end_request(udr_adopted_t *a, request_rec *r);
@@ -97,13 +107,6 @@ void udr_adopted_end_request(udr_adopted_t *a, request_rec *r);
  * is_quiet: httpd has looked on this thread just now, and there is no next request yet. */
 void udr_adopted_after_request(udr_adopted_t *a, bool is_quiet);
 void udr_adopted_again(udr_task_t *task);
-
-/* Has it go on after the others, in the next round. */
-void udr_adopted_defer(udr_adopted_t *a);
-
-/* In the handler, on the loop: if the hooks before it were slow, workers read the member's requests for a while. Returns
- * the time. */
-apr_time_t udr_adopted_judge_hooks(udr_adopted_t *a, const request_rec *r);
 
 /* mod_udsroute_adopted_exchange.c */
 
