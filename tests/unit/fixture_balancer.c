@@ -8,6 +8,7 @@
 
 #include "tests/unit/fixture_balancer.h"
 #include "tests/unit/fixture_glob.h"
+#include "tests/unit/fixture_settings.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -61,55 +62,29 @@ int balancer_tear_down(void **state)
     return is_clean ? 0 : -1;
 }
 
-/* Calls set for each key=value of the words. */
-static void read_words(const char *words, const char *(*set)(void *baton, const char *key, const char *value),
-                       void *baton)
-{
-    char *rest = NULL;
-    for (char *word = apr_strtok(apr_pstrdup(pool, words), " ", &rest); word; word = apr_strtok(NULL, " ", &rest)) {
-        char *value = strchr(word, '=');
-        assert_non_null(value);
-        *value++ = '\0';
-        const char *error = set(baton, word, value);
-        if (error) {
-            fail_msg("%s", error);
-        }
-    }
-}
-
 static const char *set_balancer(void *baton, const char *key, const char *value)
 {
     const char *note;
     return udr_balancer_set(baton, key, value, &note, pool);
 }
 
-static const char *set_member(void *baton, const char *key, const char *value)
-{
-    const char *note;
-    return udr_settings_set(baton, key, value, &note, pool);
-}
-
 void balancer_says(const char *parameters)
 {
-    read_words(parameters, set_balancer, balancer);
+    settings_read(parameters, set_balancer, balancer, pool);
 }
 
 udr_member_t *balancer_has(const char *path, const char *parameters)
 {
     const udr_target_t *target = NULL;
-    udr_settings_t settings;
+    udr_settings_t settings = settings_of(parameters, pool);
     assert_null(udr_target_parse(&target, apr_pstrcat(pool, "unix:", path, "|http://h/", NULL), "/run", pool));
-    udr_settings_init(&settings);
-    read_words(parameters, set_member, &settings);
     assert_null(udr_balancer_add(balancer, target, &settings, &nowhere, pool));
     return APR_ARRAY_IDX(balancer->members, balancer->members->nelts - 1, udr_member_t *);
 }
 
 void balancer_has_glob(const char *pattern, const char *parameters)
 {
-    udr_settings_t settings;
-    udr_settings_init(&settings);
-    read_words(parameters, set_member, &settings);
+    udr_settings_t settings = settings_of(parameters, pool);
     assert_null(udr_balancer_add_glob(balancer, glob_target(pattern, pool), &settings, &nowhere, pool));
     balancer->settings.growth = balancer->settings.growth < 0 ? 10 : balancer->settings.growth;
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_balancer_check.h"
+#include "tests/unit/fixture_settings.h"
 #include "tests/unit/fixture_words.h"
 
 #include <apr_general.h>
@@ -26,18 +27,9 @@ static udr_balancer_t *balancer_of(const char *const members[])
     for (int i = 0; members[i]; i++) {
         const udr_source_t line = at("UDSMember", i + 2);
         const udr_target_t *target = NULL;
-        const char *note = NULL;
-        char *rest = NULL;
-        udr_settings_t settings;
-
-        udr_settings_init(&settings);
         bool is_glob = members[i][0] == '*';
-        for (char *word = apr_strtok(apr_pstrdup(pool, members[i] + is_glob), " ", &rest); word;
-             word = apr_strtok(NULL, " ", &rest)) {
-            char *value = NULL;
-            const char *key = apr_strtok(word, "=", &value);
-            assert_null(udr_settings_set(&settings, key, value, &note, pool));
-        }
+        udr_settings_t settings = settings_of(members[i] + is_glob, pool);
+
         assert_null(udr_target_parse_pattern(
             &target, apr_psprintf(pool, "unix:/run/%d.sock%s|http://localhost/", i, is_glob ? "*" : ""), "/run", pool));
         assert_null(is_glob ? udr_balancer_add_glob(balancer, target, &settings, &line, pool)

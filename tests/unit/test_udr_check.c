@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "mod_udsroute/udr_check.h"
+#include "tests/unit/fixture_settings.h"
 #include "tests/unit/fixture_socket.h"
 
 #include <apr_general.h>
@@ -93,18 +94,9 @@ static int tear_down(void **state)
 static void make(const char *path, const char *parameters)
 {
     const udr_target_t *target;
-    udr_settings_t settings;
-    char *rest = NULL;
-    const char *note;
+    udr_settings_t settings = settings_of(parameters, pool);
     assert_null(
         udr_target_parse(&target, apr_psprintf(pool, "unix:%s|http://app.example:81%s", place.path, path), "/", pool));
-    udr_settings_init(&settings);
-    for (char *word = apr_strtok(apr_pstrdup(pool, parameters), " ", &rest); word;
-         word = apr_strtok(NULL, " ", &rest)) {
-        char *value = strchr(word, '=');
-        *value++ = '\0';
-        assert_null(udr_settings_set(&settings, word, value, &note, pool));
-    }
     udr_settings_resolve(&settings, apr_time_from_sec(60), false);
     member = udr_member_create(target, &settings, pool);
     assert_int_equal(udr_check_create(&check, member, loop, &client, NULL, child), APR_SUCCESS);

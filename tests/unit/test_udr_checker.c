@@ -9,6 +9,7 @@
 
 #include "mod_udsroute/udr_clock.h"
 #include "tests/unit/fixture_checker.h"
+#include "tests/unit/fixture_settings.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -37,17 +38,8 @@ static udr_slot_t *add(const char *path, const char *parameters, int slot)
 {
     unsigned char identity[UDR_IDENTITY_SIZE];
     const udr_target_t *target;
-    udr_settings_t settings;
-    char *rest = NULL;
-    const char *note;
+    udr_settings_t settings = settings_of(parameters, pool);
     assert_null(udr_target_parse(&target, apr_psprintf(pool, "unix:%s|http://x/%s", place.path, path), "/", pool));
-    udr_settings_init(&settings);
-    for (char *word = apr_strtok(apr_pstrdup(pool, parameters), " ", &rest); word;
-         word = apr_strtok(NULL, " ", &rest)) {
-        char *value = strchr(word, '=');
-        *value++ = '\0';
-        assert_null(udr_settings_set(&settings, word, value, &note, pool));
-    }
     udr_settings_resolve(&settings, apr_time_from_sec(60), false);
     udr_member_t *member = udr_member_create(target, &settings, pool);
     udr_shared_identify(identity, "app", place.path, "http", path);
