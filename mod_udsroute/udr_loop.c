@@ -16,6 +16,14 @@
 
 #define EVENTS_MAX 64
 
+/* While one event follows the other at once, and alone, as they do with one client that asks again as soon as it has
+ * its answer, to sleep and be woken takes longer than to wait awake: the loop does so, for this long, after so many in
+ * a row that came within SOON. More are asked for each time that it has waited awake in vain. */
+#define AWAKE_TIME   ((apr_interval_time_t)100)
+#define SOON         ((apr_interval_time_t)150)
+#define AWAKE_AFTER  16
+#define AWAKE_LATEST 4096
+
 typedef struct tasks_t {
     udr_task_t *first;
     udr_task_t **last;
@@ -28,8 +36,11 @@ struct udr_loop_t {
     apr_time_t now;
     tasks_t deferred;
     struct epoll_event events[EVENTS_MAX];
-    int count;                        /* of events in this round */
-    int current;                      /* the one being dealt with */
+    int count;   /* of events in this round */
+    int current; /* the one being dealt with */
+    apr_time_t waits_since;
+    int soon_in_a_row;                /* rounds with one event that came soon */
+    int awake_after;                  /* so many the loop waits awake */
     _Atomic(udr_watch_t *) abandoned; /* last one first */
     apr_thread_mutex_t *mutex;
     struct {
@@ -99,6 +110,7 @@ apr_status_t udr_loop_create(udr_loop_t **loop, apr_pool_t *p)
     }
     apr_pool_cleanup_register(p, made, destroy, apr_pool_cleanup_null);
     made->now = udr_clock_now();
+    made->awake_after = AWAKE_AFTER;
     *loop = made;
     return APR_SUCCESS;
 }
@@ -238,22 +250,48 @@ static int pause_for(const udr_loop_t *loop)
     if (!next) {
         return -1;
     }
-    apr_interval_time_t left = next - udr_clock_now();
+    apr_interval_time_t left = next - loop->waits_since;
     if (left <= 0) {
         return 0;
     }
     return left > apr_time_from_sec(60) ? 60000 : (int)((left + 999) / 1000);
 }
 
+/* Returns whether something has come about. */
+static bool wait_awake(udr_loop_t *loop)
+{
+    do {
+        loop->count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, 0);
+    } while (loop->count == 0 && udr_clock_now() - loop->waits_since < AWAKE_TIME);
+    if (loop->count != 0) {
+        loop->awake_after = AWAKE_AFTER;
+        return true;
+    }
+    if (loop->awake_after < AWAKE_LATEST) {
+        loop->awake_after *= 2;
+    }
+    return false;
+}
+
 static void take_events(udr_loop_t *loop)
 {
-    loop->count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, pause_for(loop));
+    loop->waits_since = udr_clock_now();
+    int pause = pause_for(loop);
+    if (pause == 0 || loop->soon_in_a_row < loop->awake_after || !wait_awake(loop)) {
+        loop->count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, pause);
+    }
     for (int i = 0; i < loop->count; i++) {
         udr_watch_t *watch = loop->events[i].data.ptr;
         if (watch) {
             watch->taken++;
         }
     }
+}
+
+static void note_pace(udr_loop_t *loop)
+{
+    bool is_soon = loop->count == 1 && loop->now - loop->waits_since < SOON;
+    loop->soon_in_a_row = is_soon ? loop->soon_in_a_row + 1 : 0;
 }
 
 void udr_loop_run(udr_loop_t *loop)
@@ -263,6 +301,7 @@ void udr_loop_run(udr_loop_t *loop)
         take_events(loop);
         UDR_SCHEDULE("round");
         loop->now = udr_clock_now();
+        note_pace(loop);
         for (loop->current = 0; loop->current < loop->count; loop->current++) {
             const struct epoll_event *event = &loop->events[loop->current];
             udr_watch_t *watch = event->data.ptr;

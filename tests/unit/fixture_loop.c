@@ -159,6 +159,14 @@ void loop_settle(void)
     }
 }
 
+int loop_sleeps_for(void)
+{
+    while (atomic_load(&loop_timeout) == 0) {
+        usleep(100);
+    }
+    return atomic_load(&loop_timeout);
+}
+
 void loop_note(const char *what)
 {
     if (strlen(loop_story) + strlen(what) < sizeof loop_story) {

@@ -45,6 +45,9 @@ void loop_call(void (*function)(void *baton), void *baton);
 /* Several rounds: whatever is yet to come has come. */
 void loop_settle(void);
 
+/* Waits until the loop sleeps, and no longer waits awake; for how many milliseconds, -1: without end. */
+int loop_sleeps_for(void);
+
 /* On the loop's thread: adds to the story. */
 void loop_note(const char *what);
 
