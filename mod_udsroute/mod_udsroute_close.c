@@ -34,7 +34,7 @@ static void leave_to_loop(conn_rec *c, int fd)
         return;
     }
     if (udr_linger_add(udr_loops_choose()->linger, other, limit) != APR_SUCCESS) {
-        close(other);
+        close(other); /* the MPM, which counts its connections, waits for the client */
         return;
     }
     c->aborted = 1; /* the MPM closes its own descriptor at once */

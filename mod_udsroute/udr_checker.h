@@ -25,9 +25,9 @@ typedef struct udr_checker_client_t {
     /* As in udr_check_client_t. */
     bool (*accepts)(const udr_member_t *member, const udr_answer_t *answer, const char **why, apr_pool_t *p);
     void (*news)(const udr_news_t *news);
-    bool (*leads)(
-        void);          /* is what this process finds asked for still? It may have been stopped for long; NULL: it is */
-    udr_yield_t *yield; /* likewise */
+    /* Is what this process finds asked for still? It may have been stopped for long. NULL: it is. */
+    bool (*leads)(void);
+    udr_yield_t *yield; /* as in udr_check_client_t */
 } udr_checker_client_t;
 
 /* From p, which ends all checks. */

@@ -34,6 +34,7 @@ typedef struct socket_t {
 
 struct udr_linger_t {
     udr_loop_t *loop;
+    atomic_uint count;          /* of sockets */
     _Atomic(socket_t *) coming; /* the last one first */
     socket_t *came;             /* to be looked at in this round or the next ones */
     socket_t *watched;          /* they did not close at once */
@@ -46,12 +47,18 @@ struct udr_linger_t {
     void *baton;
 };
 
-static void free_all(socket_t *list)
+static void end(socket_t *s)
+{
+    atomic_fetch_sub_explicit(&s->linger->count, 1, memory_order_relaxed);
+    close(s->fd);
+    free(s);
+}
+
+static void end_all(socket_t *list)
 {
     while (list) {
         socket_t *next = list->next;
-        close(list->fd);
-        free(list);
+        end(list);
         list = next;
     }
 }
@@ -59,9 +66,9 @@ static void free_all(socket_t *list)
 static apr_status_t destroy(void *baton)
 {
     udr_linger_t *linger = baton;
-    free_all(atomic_exchange(&linger->coming, NULL));
-    free_all(linger->came);
-    free_all(linger->watched);
+    end_all(atomic_exchange(&linger->coming, NULL));
+    end_all(linger->came);
+    end_all(linger->watched);
     linger->came = NULL;
     linger->watched = NULL;
     return APR_SUCCESS;
@@ -85,12 +92,6 @@ static look_t look(int fd)
         }
     }
     return LOOK_MORE;
-}
-
-static void end(socket_t *s)
-{
-    close(s->fd);
-    free(s);
 }
 
 static void end_watched(socket_t *s)
@@ -214,8 +215,13 @@ static void announced(udr_task_t *task)
 
 apr_status_t udr_linger_add(udr_linger_t *linger, int fd, apr_interval_time_t limit)
 {
+    if (atomic_fetch_add_explicit(&linger->count, 1, memory_order_relaxed) >= UDR_LINGER_MAX) {
+        atomic_fetch_sub_explicit(&linger->count, 1, memory_order_relaxed);
+        return APR_ENOSPC;
+    }
     socket_t *s = calloc(1, sizeof *s);
     if (!s) {
+        atomic_fetch_sub_explicit(&linger->count, 1, memory_order_relaxed);
         return APR_ENOMEM;
     }
     s->linger = linger;

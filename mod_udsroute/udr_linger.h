@@ -8,13 +8,17 @@
 
 #include "mod_udsroute/udr_loop.h"
 
+/* So many on a loop: they are nobody's connections any more, so nothing else keeps clients that never close from taking
+ * all descriptors of the process. */
+#define UDR_LINGER_MAX 512
+
 typedef struct udr_linger_t udr_linger_t;
 
 /* On that loop; from p, which closes what is left. The loop's thread must have ended by then. */
 udr_linger_t *udr_linger_create(udr_loop_t *loop, apr_pool_t *p);
 
 /* Any thread, unless the loop stops. The descriptor is closed when the client has closed, after `limit` at the latest.
- * APR_ENOMEM: it is still the caller's. */
+ * APR_ENOSPC, APR_ENOMEM: it is still the caller's. */
 apr_status_t udr_linger_add(udr_linger_t *linger, int fd, apr_interval_time_t limit);
 
 /* On the loop's thread, once nothing is added any more: calls `done` when no socket is left, after `limit` at the
