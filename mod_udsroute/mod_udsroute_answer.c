@@ -16,8 +16,9 @@
 /* The log level of httpd's filters is that of the module they are in. */
 extern module AP_MODULE_DECLARE_DATA http_module;
 
-/* An answer with more fields goes the long way. */
+/* An answer with more fields goes the long way. httpd adds Content-Length, Keep-Alive, Connection and Content-Type. */
 #define FIELDS_MAX 64
+#define LINES_MAX  (FIELDS_MAX + 4)
 
 /* So short a body goes into one piece with its head. core's output filter writes longer ones at once, from where they
  * are. */
@@ -33,7 +34,7 @@ typedef struct line_t {
 
 /* The fields of an answer as they are written behind Date and Server: in the order of the table. */
 typedef struct lines_t {
-    line_t line[FIELDS_MAX + 1]; /* with the Content-Type */
+    line_t line[LINES_MAX];
     int count;
     apr_size_t len; /* of all, with colons and line ends */
     bool has_type;
@@ -83,7 +84,7 @@ static bool has_plain_environment(const request_rec *r)
            !apr_table_get(r->subprocess_env, "force-response-1.0");
 }
 
-static bool is_plain(const request_rec *r)
+static bool is_plain_request(const request_rec *r)
 {
     return !r->main && !r->prev && !r->connection->master && !r->header_only && !r->assbackwards && !r->chunked &&
            !r->no_cache && !r->content_encoding && (!r->content_languages || r->content_languages->nelts == 0) &&
@@ -133,29 +134,29 @@ static void count_line(lines_t *lines, const line_t *line)
     lines->len += line->name.len + line->value.len + sizeof ": \r\n" - 1;
 }
 
-/* Takes the fields from the table. Returns whether httpd writes all of them as they are: it refuses what is no field,
- * and unfolds values. */
-static bool take_fields(lines_t *lines, const apr_table_t *fields)
+/* Takes the fields from the table, no more than `most`. Returns whether httpd writes all of them as they are: it
+ * refuses what is no field, and unfolds values. */
+static bool take_fields(lines_t *lines, const apr_table_t *fields, int most)
 {
     const apr_array_header_t *array = apr_table_elts(fields);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
     lines->has_type = lines->has_length = lines->has_vary = lines->has_connection = false;
     lines->len = 0;
     lines->count = 0;
-    if (array->nelts > FIELDS_MAX) {
+    if (array->nelts > most) {
         return false;
     }
+    bool is_plain = true;
     for (int i = 0; i < array->nelts; i++) {
         line_t *line = &lines->line[lines->count++];
         line->name = (udr_slice_t){entries[i].key, strlen(entries[i].key)};
         line->value = (udr_slice_t){entries[i].val, strlen(entries[i].val)};
         count_line(lines, line);
-        if (!line->name.len || udr_http1_span(line->name, UDR_HTTP1_TOKEN) < line->name.len ||
-            udr_http1_span_text(line->value) < line->value.len || !note_field(lines, line)) {
-            return false;
-        }
+        is_plain = note_field(lines, line) && line->name.len && is_plain &&
+                   udr_http1_span(line->name, UDR_HTTP1_TOKEN) == line->name.len &&
+                   udr_http1_span_text(line->value) == line->value.len;
     }
-    return true;
+    return is_plain;
 }
 
 /* --- what the filters leave in the record ---------------------------------------------------------------------------
@@ -198,7 +199,7 @@ static void settle_fields(request_rec *r, lines_t *lines)
         apr_table_addn(r->headers_out, "Content-Type", type);
     }
     if (!is_same) {
-        (void)take_fields(lines, r->headers_out);
+        (void)take_fields(lines, r->headers_out, LINES_MAX);
     } else if (type) {
         add_line(lines, (udr_slice_t){"Content-Type", 12}, type);
     }
@@ -289,7 +290,7 @@ bool udr_answer_pass(request_rec *r, const udr_stamp_t *stamp, apr_bucket_brigad
 {
     conn_rec *c = r->connection;
     lines_t lines;
-    if (!is_plain(r) || !take_fields(&lines, r->headers_out)) {
+    if (!is_plain_request(r) || !take_fields(&lines, r->headers_out, FIELDS_MAX)) {
         return false;
     }
     r->bytes_sent += (apr_off_t)length;

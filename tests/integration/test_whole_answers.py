@@ -85,8 +85,11 @@ ANSWERS = {
     "odd names": (answer("!#$%&'*+-.^_`|~: 1", "x_one: 2"), True),
     "closing": (answer("Connection: close, X-Two", "X-Two: 2", TEXT), True),
     "hop by hop": (answer("Keep-Alive: timeout=3", "Upgrade: x", "Proxy-Connection: x", "X-One: 1"), True),
-    "many": (answer(*(f"X-Field-{number}: {number}" for number in range(60))), True),
-    "too many": (answer(*(f"X-Field-{number}: {number}" for number in range(70))), False),
+    **{f"{count} fields": (answer(*(f"X-Field-{number}: {number}" for number in range(count)), TEXT), count < 64)
+       for count in (50, 59, 60, 61, 62, 63, 64, 65, 70, 200)},
+    **{f"{count} fields and chunks": (answer(*(f"X-Field-{number}: {number}" for number in range(count)),
+                                             "Transfer-Encoding: chunked", length=False, body=b"0\r\n\r\n"), count < 65)
+       for count in (62, 63, 64, 65)},
     "long fields": (answer(*(f"X-Field-{number}: {'v' * 700}" for number in range(10)), TEXT), True),
     "created": (answer("Location: /app/there", status="201 Created"), True),
     "accepted without a reason": (answer(status="202 "), True),
