@@ -64,9 +64,7 @@ def entries(httpd, path, count=1):
     """The log's lines about that path, once there are so many."""
 
     def read():
-        log = httpd.root / "logs/access.log"
-        lines = log.read_text().splitlines() if log.exists() else []
-        found = [dict(pair.split("=", 1) for pair in line.split(" ")) for line in lines]
+        found = [dict(pair.split("=", 1) for pair in line.split(" ")) for line in httpd.logged_lines()]
         return [entry for entry in found if entry["path"] == path]
 
     wait_until(lambda: len(read()) >= count, f"{count} lines about {path} in the access log")

@@ -193,9 +193,7 @@ def entry(httpd, path):
     """The log's line about that path, once it is there."""
 
     def find():
-        log = httpd.root / "logs/access.log"
-        lines = log.read_text().splitlines() if log.exists() else []
-        entries = [dict(pair.split("=", 1) for pair in line.split(" ")) for line in lines]
+        entries = [dict(pair.split("=", 1) for pair in line.split(" ")) for line in httpd.logged_lines()]
         return [one for one in entries if one["path"] == path]
 
     wait_until(find, f"a line about {path} in the access log")

@@ -373,12 +373,15 @@ class Httpd:
     def url(self, target, tls=False):
         return f"https://localhost:{self.tls_port}{target}" if tls else f"http://localhost:{self.port}{target}"
 
+    def logged_lines(self):
+        """The access log's lines so far. One that is being written just now is none yet."""
+        path = self.root / "logs/access.log"
+        return path.read_text().split("\n")[:-1] if path.exists() else []
+
     def access_lines(self, count, timeout=10):
         """The access log once it has that many lines."""
-        path = self.root / "logs/access.log"
-        read = lambda: path.read_text().splitlines() if path.exists() else []
-        wait_until(lambda: len(read()) >= count, f"{count} lines in the access log", timeout)
-        return read()
+        wait_until(lambda: len(self.logged_lines()) >= count, f"{count} lines in the access log", timeout)
+        return self.logged_lines()
 
 
 def run_user_name():
