@@ -63,17 +63,6 @@ static void end_all(socket_t *list)
     }
 }
 
-static apr_status_t destroy(void *baton)
-{
-    udr_linger_t *linger = baton;
-    end_all(atomic_exchange(&linger->coming, NULL));
-    end_all(linger->came);
-    end_all(linger->watched);
-    linger->came = NULL;
-    linger->watched = NULL;
-    return APR_SUCCESS;
-}
-
 /* --- looking at them -----------------------------------------------------------------------------------------------
  */
 
@@ -260,6 +249,19 @@ void udr_linger_await_end(udr_linger_t *linger, apr_interval_time_t limit, void 
     linger->baton = baton;
     linger->end_at = udr_loop_now(linger->loop) + limit;
     look_whether_all_have_gone(&linger->end_timer);
+}
+
+/* The thread has ended. The loop goes after this: it has timers of those that are watched. */
+static apr_status_t destroy(void *baton)
+{
+    udr_linger_t *linger = baton;
+    end_all(atomic_exchange(&linger->coming, NULL));
+    end_all(linger->came);
+    linger->came = NULL;
+    while (linger->watched) {
+        end_watched(linger->watched);
+    }
+    return APR_SUCCESS;
 }
 
 udr_linger_t *udr_linger_create(udr_loop_t *loop, apr_pool_t *p)
