@@ -100,7 +100,8 @@ def test_more_lines_than_anybody_reads(sandbox):
         path.unlink()
         listener.close()
     wait_until(lambda: not status(httpd), "all of them to be gone")
-    assert len(lines(httpd, CAME)) == len(lines(httpd, GONE)) == QUOTA
+    # Who finds out tells behind it.
+    wait_until(lambda: len(lines(httpd, CAME)) == len(lines(httpd, GONE)) == QUOTA, "a hundred lines of each kind")
     wait_until(lambda: lines(httpd, FASTER), "what was left out to be told", 90)
     (line,) = lines(httpd, FASTER)
     assert re.search(rf"a minute {more} more have come, {more} more have gone, and 0 warnings", line)
