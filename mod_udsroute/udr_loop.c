@@ -16,6 +16,11 @@
 
 #define EVENTS_MAX 64
 
+/* At the end, what is deferred runs so many times more: enough for what frees something at the end of a round, and for
+ * what that leads to. One that has always more to do, as its client or its member sends without end, would keep the
+ * thread for as long, as no event and no timer tells it to stop any more. */
+#define ROUNDS_AT_END 16
+
 /* While one event follows the other at once, and alone, as they do with one client that asks again as soon as it has
  * its answer, to sleep and be woken takes longer than to wait awake: the loop does so, for this long, after so many in
  * a row that came within SOON. More are asked for each time that it has waited awake in vain. */
@@ -318,7 +323,8 @@ void udr_loop_run(udr_loop_t *loop)
         run_deferred(loop);
         free_abandoned(loop);
     }
-    while (loop->deferred.first) {
+    for (int i = 0; i < ROUNDS_AT_END && loop->deferred.first; i++) {
         run_deferred(loop);
     }
+    (void)take_all(&loop->deferred); /* whoever defers something later is not to touch those that are left */
 }

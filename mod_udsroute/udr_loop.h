@@ -38,7 +38,8 @@ apr_status_t udr_loop_create(udr_loop_t **loop, apr_pool_t *p);
 void udr_loop_run(udr_loop_t *loop);
 
 /* Any thread. The run ends after the round in which the loop takes what has been posted: from the loop's own thread,
- * that is the next. Whatever was posted before it runs first. */
+ * that is the next. Whatever was posted before it runs first, and what is deferred, but for tasks that defer themselves
+ * over and over. */
 void udr_loop_stop(udr_loop_t *loop);
 
 /* Any thread. Tasks run in the order in which they were posted. A task that is posted must not be posted again before

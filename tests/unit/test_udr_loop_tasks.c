@@ -286,6 +286,28 @@ static void lets_events_in_between_what_is_deferred_in_turn(void **state)
     end_close(&a);
 }
 
+static void defer_itself(udr_task_t *task)
+{
+    udr_loop_defer(loop, task);
+}
+
+static void defer_one_that_has_always_more(void *baton)
+{
+    udr_task_t *task = baton;
+    *task = (udr_task_t){.run = defer_itself};
+    udr_loop_defer(loop, task);
+}
+
+/* A client that sends without end, say, does not keep a child from ending. */
+static void ends_though_one_defers_itself_for_ever(void **state)
+{
+    udr_task_t task;
+    (void)state;
+    loop_call(defer_one_that_has_always_more, &task);
+    udr_loop_stop(loop);
+    loop_join();
+}
+
 static void defer_three(udr_timer_t *timer)
 {
     static udr_task_t tasks[3];
@@ -556,6 +578,7 @@ int main(void)
         in_loop(runs_what_a_task_posts),
         in_loop(runs_what_is_deferred_when_the_round_is_over),
         in_loop(lets_events_in_between_what_is_deferred_in_turn),
+        in_loop(ends_though_one_defers_itself_for_ever),
         in_loop(runs_what_a_timer_defers_in_order),
         in_loop(fires_all_timers_in_order_and_none_early),
         in_loop(fires_no_timer_that_is_cleared),
