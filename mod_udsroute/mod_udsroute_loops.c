@@ -26,6 +26,7 @@ static struct {
     void (*tidy)(int lane, apr_time_t now);
     udr_watch_t attended[2]; /* by the first loop */
     int attended_count;
+    bool are_ending;
 } loops;
 
 static __thread udr_home_t *here;
@@ -181,11 +182,20 @@ static void end_in_time(udr_task_t *task)
     udr_linger_await_end(home->linger, is_graceful ? LINGER_AT_END : 0, end, home);
 }
 
+/* All at once: one after the other, each would take its time to wait for clients. */
+static void begin_to_end(void)
+{
+    for (int i = 0; i < loops.threads && !loops.are_ending; i++) {
+        udr_loop_post(loops.homes[i].loop, &loops.homes[i].end_task);
+    }
+    loops.are_ending = true;
+}
+
 static apr_status_t stop(void *data)
 {
     udr_home_t *home = data;
     apr_status_t rv;
-    udr_loop_post(home->loop, &home->end_task);
+    begin_to_end();
     apr_thread_join(&rv, home->thread);
     udr_pipes_close(&home->pipes);
     return APR_SUCCESS;
@@ -213,6 +223,7 @@ apr_status_t udr_loops_create(apr_pool_t *pchild, int count, bool is_threaded)
     loops.count = 0;
     loops.threads = 0;
     loops.attended_count = 0;
+    loops.are_ending = false;
     loops.homes = apr_pcalloc(pchild, (apr_size_t)(threads ? threads : 1) * sizeof *loops.homes);
     for (int i = 0; i < threads && rv == APR_SUCCESS; i++) {
         init_home(&loops.homes[i], i < count ? i + 1 : 0, pchild);

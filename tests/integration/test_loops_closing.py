@@ -143,6 +143,19 @@ def test_a_graceful_restart_waits_for_the_client_to_close(sandbox):
     assert fetch_short(httpd)
 
 
+def test_a_child_of_many_loops_waits_for_two_seconds_altogether(sandbox):
+    """Not for two of each."""
+    httpd = closing_httpd(sandbox, loops="12")
+    (old,) = httpd.children()
+    clients = [served(httpd) for _ in range(24)]
+    begun = time.monotonic()
+    httpd.graceful()
+    wait_until(lambda: old not in httpd.children(), "the old child to end", 60)
+    assert time.monotonic() - begun < 12
+    for client in clients:
+        client.close()
+
+
 def test_stop_at_once_waits_for_nobody(sandbox):
     httpd = closing_httpd(sandbox)
     clients = [served(httpd) for _ in range(10)] + [adopted(httpd)]
