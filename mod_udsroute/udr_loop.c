@@ -296,7 +296,11 @@ static void take_events(udr_loop_t *loop)
 static void note_pace(udr_loop_t *loop)
 {
     bool is_soon = loop->count == 1 && loop->now - loop->waits_since < SOON;
-    loop->soon_in_a_row = is_soon ? loop->soon_in_a_row + 1 : 0;
+    if (!is_soon) {
+        loop->soon_in_a_row = 0;
+    } else if (loop->soon_in_a_row < AWAKE_LATEST) { /* no more are ever asked for */
+        loop->soon_in_a_row++;
+    }
 }
 
 void udr_loop_run(udr_loop_t *loop)
