@@ -81,6 +81,10 @@ static found_t look_through_filters(udr_adopted_t *a)
     apr_status_t rv = ap_get_brigade(a->c->input_filters, a->bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, HEAD_MAX);
     if (APR_STATUS_IS_EAGAIN(rv) || (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(a->bb))) {
         found = HEAD_NONE;
+    } else if (APR_STATUS_IS_TIMEUP(rv)) {
+        /* mod_reqtimeout's time for the body of the request before: it began to run when httpd looked for this one, and
+         * the client took long to read the answer. It ends where a request is read. */
+        found = HEAD_LARGE;
     } else if (rv == APR_SUCCESS && apr_brigade_flatten(a->bb, a->home->scratch.ptr, &len) == APR_SUCCESS && len > 0) {
         if (a->is_look_counted) {
             uncount(a, len);

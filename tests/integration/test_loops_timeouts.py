@@ -6,7 +6,7 @@ import time
 import pytest
 
 import udr_wire
-from udr_loops import Pair, adopted, comparable, connect, loop_httpd, route, wait_until_threads_are_free
+from udr_loops import Gate, Pair, adopted, comparable, connect, loop_httpd, route, wait_until_threads_are_free
 
 TLS = pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 
@@ -249,3 +249,26 @@ def test_reqtimeout_with_a_minimal_rate(sandbox, backend):
                 break
             client.send(b"s" * 20)
         assert end_of(client) in [(408, True), (400, True), "closed"]
+
+
+@TLS
+def test_reqtimeout_is_not_that_of_the_request_before(sandbox, tls):
+    """A client that has sent its next request, and takes its time with the answer to the one before."""
+    gate = Gate()
+
+    def wait_and_respond(exchange):
+        gate.wait()
+        exchange.respond(body=b"y" * 16_000)
+
+    backend = sandbox.scripted("app", wait_and_respond)
+    config = "SendBufferSize 4096\nTimeout 20\nRequestReadTimeout header=5 body=1\n" + route(backend)
+    httpd = loop_httpd(sandbox, config, modules=["reqtimeout"], tls=tls)
+    with adopted(httpd, tls, receive_buffer=4096) as client:
+        client.send_request("GET", "/app/first")
+        backend.wait_for(lambda: backend.requests, "the first request")
+        client.send_request("POST", "/app/second", body=b"hello")
+        assert client.quiet(0.2)
+        gate.open()
+        time.sleep(2)  # longer than a body may take
+        for _ in range(2):
+            assert client.read_response().body == b"y" * 16_000
