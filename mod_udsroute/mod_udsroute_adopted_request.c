@@ -211,7 +211,9 @@ static void serve(udr_adopted_t *a, const looked_t *looked)
     c->cs->state = CONN_STATE_READ_REQUEST_LINE;
     request_rec *r = read_request(a, looked);
     if (!r || r->status != HTTP_OK) {
-        udr_adopted_bury(a);
+        /* It has been answered, and a client that does not read need not have taken that: closing would wait for it. */
+        c->keepalive = AP_CONN_CLOSE;
+        udr_adopted_after_request(a, false);
         return;
     }
     udr_adopted_take_settings(a, r);

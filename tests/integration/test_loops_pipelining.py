@@ -190,6 +190,26 @@ def test_client_that_pipelines_and_reads_nothing(sandbox):
         assert [len(answer[3]) for answer in read_all(client, methods)] == [50_000] * 60
 
 
+@pytest.mark.parametrize("fields", ["", "Host: localhost\r\nTransfer-Encoding: x\r\n"], ids=["no host", "odd coding"])
+def test_refused_request_behind_answers_that_are_not_read(sandbox, fields):
+    """With some number of them the client's socket has no room left for the refusal: that holds up nobody else."""
+    backend = sandbox.scripted("app", lambda exchange: exchange.respond(body=b"y" * 700))
+    config = "SendBufferSize 4096\nTimeout 90\nMaxKeepAliveRequests 0\n" + route(backend)
+    httpd = loop_httpd(sandbox, config)
+    refused = f"GET /app/x HTTP/1.1\r\n{fields}\r\n".encode()
+    clients = []
+    with adopted(httpd) as other:
+        for count in range(1, 40):
+            clients.append(adopted(httpd, receive_buffer=4096))
+            clients[-1].send(b"GET /app/x HTTP/1.1\r\nHost: localhost\r\n\r\n" * count + refused)
+            assert other.fetch("/short").text == "/short"
+    for count, client in enumerate(clients, 1):
+        assert [client.read_response().body for _ in range(count)] == [b"y" * 700] * count
+        assert client.read_response().status in (400, 501)
+        assert client.closed_by_server()
+        client.close()
+
+
 # --- Expect: 100-continue ---------------------------------------------------------------------------------------------
 
 
