@@ -7,7 +7,12 @@
 #include "mod_udsroute/mod_udsroute_worker.h"
 
 #include <ap_mpm.h>
+#include <http_core.h>
 #include <http_protocol.h>
+
+/* So much a loop may give core's output filter at once: the longest head, half of what is passed on without waiting,
+ * and what that filter keeps back. */
+#define PASSED_AT_ONCE 36864
 
 /* How many of the threads that wait for members are many, in eighths of all. */
 #define SCARCE 1 /* a connection that is there for the first time might find none for its next request */
@@ -32,11 +37,20 @@ static bool is_stopping(void)
     return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
 }
 
+/* FlushMaxPipelined 0, or a low FlushMaxThreshold: core's output filter then waits for each client to take its answer,
+ * which is for workers to do. */
+static bool is_flushed_at_once(const conn_rec *c)
+{
+    const core_server_config *core = ap_get_core_module_config(c->base_server->module_config);
+    return core->flush_max_pipelined == 0 || core->flush_max_threshold < PASSED_AT_ONCE;
+}
+
 bool udr_parking_is_possible(request_rec *r)
 {
     conn_rec *c = r->connection;
     return udr_loops_count() > 0 && !udr_loops_here() && !r->main && !r->prev && !c->master && c->cs &&
-           !c->clogging_input_filters && !has_filtered_body(r) && (udr_conn_get(c)->adopted || !is_stopping());
+           !c->clogging_input_filters && !has_filtered_body(r) && !is_flushed_at_once(c) &&
+           (udr_conn_get(c)->adopted || !is_stopping());
 }
 
 /* Is the connection to stay for another request? */

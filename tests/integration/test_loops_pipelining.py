@@ -210,6 +210,21 @@ def test_refused_request_behind_answers_that_are_not_read(sandbox, fields):
         client.close()
 
 
+@pytest.mark.parametrize("setting, count", [("FlushMaxPipelined 0", 0), ("FlushMaxThreshold 4096", 20)])
+def test_core_that_waits_for_clients_does_so_on_no_loop(sandbox, setting, count):
+    """What httpd waits for at the end of each answer, or within a long head, holds up nobody else."""
+    fields = [(f"X-Field-{number}", "v" * 700) for number in range(count)]
+    backend = sandbox.scripted("app", lambda exchange: exchange.respond(body=b"y" * 16_000, fields=fields))
+    config = f"SendBufferSize 4096\nTimeout 90\n{setting}\n" + route(backend)
+    httpd = loop_httpd(sandbox, config)
+    with adopted(httpd, receive_buffer=4096) as client, adopted(httpd) as other:
+        client.send_request("GET", "/app/x")
+        backend.wait_for_requests(1)
+        for _ in range(20):
+            assert other.fetch("/short").text == "/short"
+        assert client.read_response().body == b"y" * 16_000
+
+
 # --- Expect: 100-continue ---------------------------------------------------------------------------------------------
 
 
