@@ -212,6 +212,16 @@ void udr_exchange_complete(udr_exchange_t *x, bool extra);
 /* … that is now. */
 void udr_exchange_finish(udr_exchange_t *x);
 
+/* One read of what the member sends as a response, at most room bytes, and what is noted of it. Returns whether there
+ * was anything; if not, that has been seen to. */
+bool udr_exchange_read_member(udr_exchange_t *x, char *buffer, apr_size_t room, apr_size_t *received);
+
+/* So much of the scratch the client may be given at once. */
+static inline apr_size_t udr_exchange_pass_room(const udr_exchange_t *x)
+{
+    return x->scratch->size < x->plan.pass_limit ? x->scratch->size : x->plan.pass_limit;
+}
+
 /* The member has closed (APR_EOF), or the connection is in error. */
 void udr_exchange_closed(udr_exchange_t *x, apr_status_t error);
 

@@ -265,6 +265,30 @@ void udr_exchange_closed(udr_exchange_t *x, apr_status_t error)
     udr_exchange_fail(x, UDR_FAILURE_CLOSED, error, receiver->reader.why);
 }
 
+bool udr_exchange_read_member(udr_exchange_t *x, char *buffer, apr_size_t room, apr_size_t *received)
+{
+    udr_receiver_t *receiver = &x->receiver;
+    apr_status_t rv = udr_connection_receive(x->connection, buffer, room, received);
+    if (rv == EAGAIN) {
+        receiver->readable = false;
+        return false;
+    }
+    if (rv != APR_SUCCESS) {
+        udr_exchange_closed(x, rv);
+        return false;
+    }
+    /* A short read has emptied the socket, most likely: let poll(2) say when there is more. */
+    receiver->readable = *received == room || receiver->ended;
+    udr_exchange_spend(x, *received);
+    receiver->begun = true;
+    receiver->flush_at = 0;
+    x->member_active = x->now;
+    if (!x->times.first_byte) {
+        x->times.first_byte = x->now;
+    }
+    return true;
+}
+
 /* One read and what follows from it. */
 static void receive_once(udr_exchange_t *x)
 {
@@ -279,23 +303,8 @@ static void receive_once(udr_exchange_t *x)
     if (room > limit) {
         room = limit;
     }
-    apr_status_t rv = udr_connection_receive(x->connection, buffer + receiver->stash_len, room, &received);
-    if (rv == EAGAIN) {
-        receiver->readable = false;
+    if (!udr_exchange_read_member(x, buffer + receiver->stash_len, room, &received)) {
         return;
-    }
-    if (rv != APR_SUCCESS) {
-        udr_exchange_closed(x, rv);
-        return;
-    }
-    /* A short read has emptied the socket, most likely: let poll(2) say when there is more. */
-    receiver->readable = received == room || receiver->ended;
-    udr_exchange_spend(x, received);
-    receiver->begun = true;
-    receiver->flush_at = 0;
-    x->member_active = x->now;
-    if (!x->times.first_byte) {
-        x->times.first_byte = x->now;
     }
     apr_size_t len = receiver->stash_len + received;
     apr_size_t used = understand(x, buffer, len);

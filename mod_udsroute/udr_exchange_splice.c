@@ -52,20 +52,24 @@ static void count(udr_exchange_t *x, apr_size_t len)
     }
 }
 
-/* Through the client's filters, after all. */
-static void copy_out(udr_exchange_t *x)
+static void pass_through_filters(udr_exchange_t *x, udr_slice_t data)
 {
-    apr_size_t room = x->scratch->size < x->plan.pass_limit ? x->scratch->size : x->plan.pass_limit;
-    udr_slice_t data = {x->scratch->ptr, 0};
-    apr_status_t rv = udr_pipe_read(x->splicer.pipe, x->scratch->ptr, room, &data.len);
-    if (rv != APR_SUCCESS) {
-        udr_exchange_fail(x, UDR_FAILURE_CLIENT_FILTER, rv, NULL);
-        return;
-    }
     count(x, data.len);
     if (udr_exchange_client_took(x, x->plan.ops->data(x->plan.client, data))) {
         (void)udr_exchange_client_took(x, x->plan.ops->push(x->plan.client, x->state == UDR_EXCHANGE_TUNNEL));
     }
+}
+
+/* Through the client's filters, after all. */
+static void copy_out(udr_exchange_t *x)
+{
+    udr_slice_t data = {x->scratch->ptr, 0};
+    apr_status_t rv = udr_pipe_read(x->splicer.pipe, x->scratch->ptr, udr_exchange_pass_room(x), &data.len);
+    if (rv != APR_SUCCESS) {
+        udr_exchange_fail(x, UDR_FAILURE_CLIENT_FILTER, rv, NULL);
+        return;
+    }
+    pass_through_filters(x, data);
 }
 
 static void splice_out(udr_exchange_t *x)
@@ -173,10 +177,7 @@ static void leave_to_filters(udr_exchange_t *x, udr_slice_t rest)
     x->splicer.is_on = false;
     x->receiver.has_data = true;
     x->receiver.unflushed = true;
-    count(x, rest.len);
-    if (udr_exchange_client_took(x, x->plan.ops->data(x->plan.client, rest))) {
-        (void)udr_exchange_client_took(x, x->plan.ops->push(x->plan.client, false));
-    }
+    pass_through_filters(x, rest);
 }
 
 static void write_out(udr_exchange_t *x, udr_slice_t data)
@@ -203,26 +204,13 @@ static void write_out(udr_exchange_t *x, udr_slice_t data)
 /* One read, no more than the filters take at once, and what follows from it. */
 static void write_once(udr_exchange_t *x)
 {
-    udr_receiver_t *receiver = &x->receiver;
     apr_uint64_t due = bytes_due(x);
-    apr_size_t room = x->scratch->size < x->plan.pass_limit ? x->scratch->size : x->plan.pass_limit;
     apr_size_t received = 0;
-    apr_status_t rv = udr_connection_receive(x->connection, x->scratch->ptr, room, &received);
-    if (rv == EAGAIN) {
-        receiver->readable = false;
+    if (!udr_exchange_read_member(x, x->scratch->ptr, udr_exchange_pass_room(x), &received)) {
         return;
     }
-    if (rv != APR_SUCCESS) {
-        udr_exchange_closed(x, rv);
-        return;
-    }
-    /* A short read has emptied the socket, most likely: let poll(2) say when there is more. */
-    receiver->readable = received == room || receiver->ended;
-    receiver->flush_at = 0;
-    x->member_active = x->now;
-    udr_exchange_spend(x, received);
     apr_size_t len = due < received ? (apr_size_t)due : received;
-    x->protocol->reader_skip(&receiver->reader, len);
+    x->protocol->reader_skip(&x->receiver.reader, len);
     write_out(x, (udr_slice_t){x->scratch->ptr, len});
     if (!udr_exchange_has_ended(x) && len == due) {
         udr_exchange_complete(x, received > len);

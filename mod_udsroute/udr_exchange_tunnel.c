@@ -142,7 +142,7 @@ static void move_up(udr_exchange_t *x)
 static void move_down(udr_exchange_t *x)
 {
     udr_receiver_t *receiver = &x->receiver;
-    apr_size_t room = x->scratch->size < x->plan.pass_limit ? x->scratch->size : x->plan.pass_limit;
+    apr_size_t room = udr_exchange_pass_room(x);
     apr_size_t received = 0;
     apr_status_t rv = udr_connection_receive(x->connection, x->scratch->ptr, room, &received);
     if (rv == EAGAIN) {

@@ -10,21 +10,6 @@
 
 #include <apr_strings.h>
 
-apr_pool_t *pool;
-
-int make_pool(void **state)
-{
-    (void)state;
-    return apr_pool_create(&pool, NULL) != APR_SUCCESS;
-}
-
-int drop_pool(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
-
 udr_request_t request_of(const char *method, udr_body_t body, apr_uint64_t length)
 {
     return (udr_request_t){.method = method,

@@ -4,15 +4,10 @@
 #define FIXTURE_REQUEST_H
 
 #include "mod_udsroute/udr_http1_request.h"
+#include "tests/unit/fixture_words.h"
 
 #define TEXT(literal)  literal, sizeof(literal) - 1
 #define BYTES(literal) ((udr_slice_t){TEXT(literal)})
-
-extern apr_pool_t *pool;
-
-/* A group's set-up and its end. */
-int make_pool(void **state);
-int drop_pool(void **state);
 
 /* For "/" of the host "h", without header fields and variables. length: where body is of known length. */
 udr_request_t request_of(const char *method, udr_body_t body, apr_uint64_t length);
