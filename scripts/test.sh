@@ -40,8 +40,22 @@ stage_check() {
 # Most tests wait for something: four processes of them keep two processors busy. One file's tests stay together.
 parallel="--quiet --durations=10 -n 4 --dist loadfile"
 
+# run_pytest STAGE COMMAND …: the tests that make runs by this command, side by side. One or two that fail are run once
+# more, alone, unless something crashed: a test that a busy machine breaks says nothing about the change at hand. It is
+# named as unsteady beside the sums and wants mending all the same.
+run_pytest() {
+  local failed=$PWD/$logs/$1.failed status
+  shift
+  UDR_FAILED=$failed "$@" PYTESTFLAGS="$parallel"
+  status=$?
+  if [ $status = 0 ] || [ ! -s "$failed" ] || [ "$(wc -l <"$failed")" -gt 2 ]; then return $status; fi
+  echo "Once more, alone:"
+  UDR_ONLY=$failed "$@" PYTESTFLAGS=--quiet || return
+  sed 's/^/UNSTEADY /' "$failed"
+}
+
 stage_integration() {
-  make integration PYTESTFLAGS="$parallel"
+  run_pytest integration make integration
 }
 
 # The short form: ten minutes under the sanitizers are for `make soak` (tests/soak).
@@ -62,12 +76,12 @@ stage_asan() {
 }
 
 stage_asan-integration() {
-  UDR_SANITIZE=asan make -C "$sanitized_build" integration PYTESTFLAGS="$parallel"
+  run_pytest asan-integration env UDR_SANITIZE=asan make -C "$sanitized_build" integration
 }
 
 # The short form; ROUNDS=10000 is for hand-overs that have been touched.
 stage_schedule() {
-  UDR_SANITIZE=asan make -C "$sanitized_build" schedule ROUNDS=200 PYTESTFLAGS="$parallel"
+  run_pytest schedule env UDR_SANITIZE=asan make -C "$sanitized_build" schedule ROUNDS=200
 }
 
 # Long enough to see that the targets build, run and find nothing near the corpus.
@@ -97,9 +111,11 @@ count_automake() {
     END { print passed + 0, failed + 0 }' "$1"
 }
 
-# The same for pytest, from its closing line ("3 failed, 40 passed, 1 skipped in 12.3s").
+# The same for pytest, from its closing line ("3 failed, 40 passed, 1 skipped in 12.3s"); what has failed was run again
+# where there is a second one.
 count_pytest() {
-  grep -E '^(=+ )?[0-9]+ [a-z]+.* in [0-9.]+s' "$1" | tail -n 1 | awk '{
+  grep -E '^(=+ )?[0-9]+ [a-z]+.* in [0-9.]+s' "$1" | tail -n 2 | awk '{
+    failed = 0
     for (i = 2; i <= NF; i++) {
       if ($i ~ /^passed/) passed += $(i - 1)
       if ($i ~ /^(failed|errors?|skipped|xfailed|xpassed)/) failed += $(i - 1)
@@ -124,7 +140,7 @@ show_failure() {
 
 # What a stage's log calls a failure, in so few lines that they can stand beside the sums.
 show_digest() {
-  grep -E '^(FAIL|FAILED|ERROR|XPASS)[: ]|^make.*\*\*\*' "$1" | cut -c 1-300 | head -n 12 | sed 's/^/  /'
+  grep -E '^(FAIL|FAILED|ERROR|XPASS|UNSTEADY)[: ]|^make.*\*\*\*' "$1" | cut -c 1-300 | head -n 12 | sed 's/^/  /'
 }
 
 current=
@@ -174,6 +190,7 @@ mkdir -p "$logs"
 passed=0
 failed=0
 summary=()
+is_smooth=yes
 
 # Runs a stage and adds what came of it to the sums.
 take_stage() {
@@ -195,19 +212,22 @@ take_stage() {
   if [ "$bad" = 0 ] && { [ $status != 0 ] || [ "$good" = 0 ]; }; then bad=1; fi
   passed=$((passed + good))
   failed=$((failed + bad))
+  if grep -q '^UNSTEADY ' "$log"; then verdict="ok, unsteady"; fi
   if [ "$bad" != 0 ]; then verdict=FAILED; fi
   if [ $status = 124 ] || [ $status = 137 ]; then verdict="FAILED, stopped after $seconds s"; fi
   line=$(printf '%5d s  %4d passed %4d failed  %s' $((SECONDS - begun)) "$good" "$bad" "$verdict")
   summary+=("$(printf '%-18s%s' "$name" "$line")")
-  if [ "$bad" != 0 ]; then summary+=("$(show_digest "$log")"); fi
   echo "$line"
-  if [ "$bad" != 0 ]; then show_failure "$log"; fi
+  if [ "$verdict" = ok ]; then return; fi
+  summary+=("$(show_digest "$log")")
+  is_smooth=no
+  show_failure "$log"
 }
 
 for name in "${chosen[@]}"; do
   take_stage "$name"
 done
-if [ $failed != 0 ]; then
+if [ $is_smooth = no ]; then
   printf '\n'
   printf '%s\n' "${summary[@]}"
 fi

@@ -3,6 +3,7 @@
 import pytest
 
 import udr_environment
+import udr_unsteady
 from udr_loops import Gate
 from udr_sandbox import Sandbox
 
@@ -24,6 +25,19 @@ def pytest_configure(config):
     if udr_environment.is_campaign():
         config.option.markexpr = config.option.markexpr or "campaign"
         config.option.reportchars += "P"  # what those that have passed have printed, too
+
+
+def pytest_collection_modifyitems(config, items):
+    udr_unsteady.choose(config, items)
+
+
+def pytest_runtest_logreport(report):
+    udr_unsteady.take(report)
+
+
+def pytest_sessionfinish(session):
+    if not hasattr(session.config, "workerinput"):  # pytest-xdist's workers report to one that runs no test
+        udr_unsteady.write()
 
 
 def _sandbox():
