@@ -80,6 +80,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_map_to_storage(udr_route_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_fixups(udr_route_fixups, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_insert_network_bucket(udr_input_insert, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_error_filter(udr_input_omit_body, NULL, NULL, APR_HOOK_LAST);
     ap_hook_handler(udr_parking_guard, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(udr_names_log_transaction, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(udr_scoreboard_log_transaction, after_logio, NULL, APR_HOOK_REALLY_LAST);
@@ -88,6 +89,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(udr_handler, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(udr_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     udr_condition_register();
+    udr_input_register();
     udr_response_register();
     udr_client_register();
     udr_status_register();

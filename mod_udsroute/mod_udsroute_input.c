@@ -18,6 +18,8 @@
 
 static _Atomic bool was_awaited; /* of this child */
 
+static ap_filter_rec_t *omission;
+
 static const apr_bucket_type_t bucket_type;
 
 static apr_bucket *create(udr_input_t *input, apr_bucket_alloc_t *list)
@@ -251,6 +253,29 @@ void udr_input_ended(conn_rec *c)
     udr_conn_t *conn = udr_conn_get(c);
     if (conn->input) {
         conn->input->has_ended = true;
+    }
+}
+
+/* To whoever discards the body it is over. */
+static apr_status_t end_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
+                             apr_off_t bytes)
+{
+    (void)mode;
+    (void)block;
+    (void)bytes;
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(f->c->bucket_alloc));
+    return APR_SUCCESS;
+}
+
+void udr_input_register(void)
+{
+    omission = ap_register_input_filter("UDSROUTE_OMIT", end_body, NULL, AP_FTYPE_RESOURCE);
+}
+
+void udr_input_omit_body(request_rec *r)
+{
+    if (udr_loops_here() && r->input_filters->frec != omission) {
+        (void)ap_add_input_filter_handle(omission, NULL, r, r->connection);
     }
 }
 

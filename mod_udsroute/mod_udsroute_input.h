@@ -36,6 +36,13 @@ bool udr_input_was_awaited(void);
 /* Hook insert_network_bucket. */
 apr_status_t udr_input_insert(conn_rec *c, apr_bucket_brigade *bb, apr_socket_t *socket);
 
+/* At registration: the filter of the next one. */
+void udr_input_register(void);
+
+/* Hook insert_error_filter: on a loop's thread, and for a request that could be read but is refused before its handler,
+ * nothing is read of its body any more. httpd would wait for the rest of it, and closes the connection all the same. */
+void udr_input_omit_body(request_rec *r);
+
 /* What comes next, without taking it. On the loop's thread. buffer: with UDR_INPUT_ROOM. *bytes: within it, or memory
  * of the connection's: to be taken or kept before anything else is read. APR_EAGAIN: nothing yet. APR_EOF: the end.
  * APR_ENOTIMPL: nobody may look past the filters, as one stands there that would mind, or core's has something. */

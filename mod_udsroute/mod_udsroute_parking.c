@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_parking.h"
 #include "mod_udsroute/mod_udsroute_adopted.h"
+#include "mod_udsroute/mod_udsroute_input.h"
 #include "mod_udsroute/mod_udsroute_loops.h"
 #include "mod_udsroute/mod_udsroute_names.h"
 #include "mod_udsroute/mod_udsroute_sethandler.h"
@@ -21,11 +22,22 @@
 /* With a request that is its connection's last one a worker waits for so many times UDSPark. */
 #define PATIENCE_WITH_LAST 10
 
+static bool has_body(const request_rec *r)
+{
+    return apr_table_get(r->headers_in, "Content-Length") || apr_table_get(r->headers_in, "Transfer-Encoding");
+}
+
 /* Filters of the request's body (INFLATE, mod_security) may block or burn. */
 static bool has_filtered_body(const request_rec *r)
 {
-    return r->input_filters != r->proto_input_filters &&
-           (apr_table_get(r->headers_in, "Content-Length") || apr_table_get(r->headers_in, "Transfer-Encoding"));
+    return r->input_filters != r->proto_input_filters && has_body(r);
+}
+
+/* By the last hop (Max-Forwards) httpd answers, and waits for the body. */
+static bool has_body_for_httpd(const request_rec *r)
+{
+    return (r->method_number == M_OPTIONS || r->method_number == M_TRACE) && has_body(r) &&
+           apr_table_get(r->headers_in, "Max-Forwards");
 }
 
 /* A child that stops leaves when nobody is connected any more, and may have counted before this worker's connection
@@ -78,6 +90,7 @@ apr_interval_time_t udr_parking_patience(request_rec *r)
  * anything else httpd's own text has to do, and the loop goes on. */
 static int within_another(request_rec *r)
 {
+    udr_input_omit_body(r);
     if (r->finfo.filetype == APR_REG && r->handler &&
         (strcmp(r->handler, "default-handler") == 0 || strncmp(r->handler, "text/", 5) == 0)) {
         return DECLINED;
@@ -107,7 +120,7 @@ int udr_parking_guard(request_rec *r)
         return within_another(r);
     }
     if ((udr_match_get(r) || udr_sethandler_is_ours(r)) && !has_filtered_body(r) && !is_to_be_spooled(r) &&
-        !is_to_be_told_a_name(r)) {
+        !is_to_be_told_a_name(r) && !has_body_for_httpd(r)) {
         return DECLINED;
     }
     udr_adopted_send_to_worker(r, NULL);

@@ -40,6 +40,62 @@ def test_chunked_body_without_its_last_line(sandbox):
         assert client.read_response().text == "abc"
 
 
+def assert_still_read_on_the_loop(httpd):
+    """A loop that had to wait for a body before the handler has its child's workers read requests from then on."""
+    assert not httpd.log.find("a module reads from clients before the handler runs")
+
+
+# That wants a certificate: to others it is answered that they are wrong here, by mod_ssl, when the head has been read.
+OTHER_HOST = """
+<VirtualHost *:@TLSPORT@>
+    ServerName second.example
+    SSLEngine On
+    SSLCertificateFile @ROOT@/cert.pem
+    SSLCertificateKeyFile @ROOT@/key.pem
+    SSLVerifyClient require
+</VirtualHost>
+"""
+
+
+@pytest.mark.parametrize("page", ["", "ErrorDocument 417 /page.txt\nErrorDocument 421 /page.txt\n"], ids=["own", "file"])
+@pytest.mark.parametrize("fields, status, tls", [
+    ("Host: localhost\r\nExpect: miracles\r\nContent-Length: 5", 417, False),
+    ("Host: localhost\r\nExpect: miracles\r\nTransfer-Encoding: chunked", 417, False),
+    ("Host: localhost\r\nExpect: miracles\r\nContent-Length: 5", 417, True),
+    ("Host: second.example\r\nContent-Length: 5", 421, True),
+])  # fmt: skip
+def test_body_of_a_refused_request_does_not_come(sandbox, page, fields, status, tls):
+    """httpd reads on to its end, though it closes the connection then."""
+    httpd = loop_httpd(sandbox, page + "Timeout 8\n" + (OTHER_HOST if tls else ""), tls=tls)
+    httpd.log.allow("AH0(1897|1909|2032)")
+    (httpd.root / "htdocs/page.txt").write_text("a page")
+    with adopted(httpd, tls) as client, adopted(httpd, tls) as neighbour:
+        client.send(f"POST /short HTTP/1.1\r\n{fields}\r\n\r\n".encode())
+        assert_served(neighbour)
+        response = client.read_response()
+        assert response.status == status and (response.text == "a page") == bool(page)
+        assert client.closed_by_server()
+    assert_still_read_on_the_loop(httpd)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+def test_body_for_the_last_hop_does_not_come(sandbox, method, tls):
+    """httpd answers, and reads the body then, or before where it sends that back."""
+    backend = sandbox.scripted("app")
+    httpd = loop_httpd(sandbox, "Timeout 8\nTraceEnable extended\n" + route(backend), tls=tls)
+    with adopted(httpd, tls) as client, adopted(httpd, tls) as neighbour:
+        client.send(f"{method} /app/x HTTP/1.1\r\nHost: localhost\r\nMax-Forwards: 0\r\n"
+                    "Content-Length: 5\r\n\r\n".encode())
+        time.sleep(0.1)
+        assert_served(neighbour)
+        client.send(b"hello")
+        response = client.read_response()
+        assert response.status == 200 and response.text.endswith("hello") == (method == "TRACE")
+        assert client.fetch("/short").text == "/short"
+    assert_still_read_on_the_loop(httpd)
+
+
 @pytest.mark.parametrize("line", ["GET /short", "GET /nothing", "OPTIONS *"])
 def test_upgrade_to_http2(sandbox, line):
     """httpd's own: a whole session in the thread that reads the request. On a loop it is not taken."""
