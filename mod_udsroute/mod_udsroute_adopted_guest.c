@@ -22,10 +22,14 @@ static void end_request(request_rec *r, int rc)
     } else if (rc != OK && rc != DONE && rc != AP_FILTER_ERROR && !ap_is_HTTP_VALID_RESPONSE(rc)) {
         rc = HTTP_INTERNAL_SERVER_ERROR;
     }
+    int status = r->status;
     if (rc != OK && rc != DONE) {
         r->status = HTTP_OK; /* ap_die() would take it for an error within an error page */
     }
     ap_die(rc, r);
+    if (rc == AP_FILTER_ERROR && r->status == HTTP_OK) {
+        r->status = status; /* a filter has answered, and what with is to be logged */
+    }
     if (udr_names_are_wanted(r)) {
         /* The loop may have to: it writes what the client does not take at once, and then logs. */
         (void)udr_client_write_pending(r->connection);

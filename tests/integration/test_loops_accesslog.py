@@ -238,6 +238,17 @@ def test_client_that_leaves_in_the_body(sandbox):
     assert (entry["status"], entry["connection"], entry["body"]) == ("200", "X", "600")
 
 
+@pytest.mark.parametrize("target", ["/index.html", "/absent", "/server-status", "/app/a"])
+def test_body_that_is_no_chunk(httpd, target):
+    """Refused by httpd's own filter, whoever serves the request."""
+    with adopted(httpd) as client:
+        client.send(f"POST {target} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n".encode())
+        response = client.read_response()
+        assert response.status == 400 and client.closed_by_server()
+    (entry,) = entries(httpd, target)
+    assert (entry["status"], entry["connection"], entry["body"]) == ("400", "-", str(len(response.body)))
+
+
 def test_every_request_has_one_line(httpd):
     """Whoever served it, in the order of the answers."""
     targets = ["/app/a", "/index.html", "/app/error", "/absent", "/app/b", "/short"] * 3
