@@ -46,12 +46,13 @@ static int answer_last_hop(request_rec *r)
 static int after_failure(request_rec *r, udr_client_t *client)
 {
     int status = udr_failure_report(r, client->member, client);
+    udr_failure_kind_t kind = udr_exchange_failure(client->exchange)->kind;
     if (client->is_tunnel) {
         /* A tunnel that is cut must not look like one that was closed. */
-        r->connection->aborted = udr_exchange_failure(client->exchange)->kind != UDR_FAILURE_TUNNEL_IDLE;
+        r->connection->aborted = kind != UDR_FAILURE_TUNNEL_IDLE;
         return DONE;
     }
-    if (udr_exchange_failure(client->exchange)->kind == UDR_FAILURE_CLIENT_GONE) {
+    if (kind == UDR_FAILURE_CLIENT_GONE) {
         r->connection->aborted = 1;
         r->connection->keepalive = AP_CONN_CLOSE;
         if (client->has_passed) {
@@ -65,6 +66,12 @@ static int after_failure(request_rec *r, udr_client_t *client)
     }
     if (client->has_passed) {
         udr_client_break_off(client);
+        /* As for core's output filter, when it has waited for Timeout in vain. Whether the client is waited for once
+         * more must not hang on where its last bytes are: with the filters, in a pipe or in its socket. */
+        if (kind == UDR_FAILURE_CLIENT_TIMEOUT && !r->connection->master &&
+            udr_exchange_client_is_full(client->exchange)) {
+            r->connection->aborted = 1;
+        }
         return DONE;
     }
     udr_client_take_back(client);

@@ -442,6 +442,11 @@ bool udr_exchange_body_taken(const udr_exchange_t *x)
     return x->plan.request->body == UDR_BODY_NONE || x->sender.body_ended;
 }
 
+bool udr_exchange_client_is_full(const udr_exchange_t *x)
+{
+    return x->receiver.client_full;
+}
+
 bool udr_exchange_reads_client(const udr_exchange_t *x)
 {
     return x->state >= UDR_EXCHANGE_SEND && !udr_exchange_body_taken(x);

@@ -223,6 +223,9 @@ bool udr_exchange_is_tunnel(const udr_exchange_t *exchange, apr_uint64_t *sent, 
 /* All of the request body has been taken from the client; of a tunnel, all that it sends. */
 bool udr_exchange_body_taken(const udr_exchange_t *exchange);
 
+/* The client took no more of the response when the exchange ended, or last ran. */
+bool udr_exchange_client_is_full(const udr_exchange_t *exchange);
+
 /* It has not, and is being read: the end of what the client sends is for the body to tell. While the exchange waits for
  * a member nobody reads, and a client that has closed may have left a whole request behind. */
 bool udr_exchange_reads_client(const udr_exchange_t *exchange);

@@ -91,6 +91,22 @@ def test_client_that_takes_nothing_of_the_response(sandbox, tls):
     wait_until_threads_are_free(httpd)
 
 
+def test_client_that_stops_sending_has_the_response_so_far(sandbox):
+    """It has taken all that there was: the connection is closed in order."""
+
+    def behave(exchange):
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun")
+
+    backend = sandbox.scripted("app", behave, read_bodies=False)
+    httpd = loop_httpd(sandbox, "Timeout 1\n" + route(backend), access_log="%U %X")
+    allow_complaints(httpd)
+    with adopted(httpd) as client:
+        client.send_request("POST", "/app/x", [("Content-Length", "100")])
+        response = client.read_response()
+        assert (response.complete, response.text) == (False, "begun")
+        assert httpd.access_lines(2) == ["/adopt +", "/app/x -"]
+
+
 def test_client_that_takes_nothing_of_a_response_that_is_complete(sandbox):
     """The member has long been free; the connection ends after Timeout."""
     backend = sandbox.scripted("app", lambda exchange: exchange.respond(body=b"x" * 120_000))

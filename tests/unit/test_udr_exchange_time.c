@@ -163,6 +163,7 @@ static void waits_for_a_client_that_takes_nothing_as_long_as_its_timeout_says(vo
     assert_int_equal(udr_exchange_wait(scene->exchange)->until, scene->now + scene->plan.client_timeout);
     assert_false(scene_wait_out(scene));
     assert_failed(scene, UDR_FAILURE_CLIENT_TIMEOUT, UDR_EXCHANGE_RELAY);
+    assert_true(udr_exchange_client_is_full(scene->exchange));
     close(fd);
 }
 
@@ -262,6 +263,7 @@ static void takes_no_time_of_the_client_for_filters(void **state)
     assert_true(scene_wait(scene, scene->plan.client_timeout - 1));
     assert_false(scene_wait(scene, 1));
     assert_failed(scene, UDR_FAILURE_CLIENT_TIMEOUT, UDR_EXCHANGE_RELAY);
+    assert_false(udr_exchange_client_is_full(scene->exchange));
     close(fd);
 }
 
