@@ -10,7 +10,7 @@ import pytest
 from udr_balancers import Load
 from udr_client import Client, curl, fetch
 from udr_health import DOWN, INTERVAL, STATUS, UP, members, wait_for_state, wait_until_checked
-from udr_uwsgi import command, environment, start_uwsgi, target
+from udr_uwsgi import command, environment, start_uwsgi, target, wait_until_stoppable
 
 SCHEMES = ("uwsgi", "scgi", "fcgi", "http")
 CGI = SCHEMES[:3]
@@ -382,10 +382,12 @@ def test_restart_under_load(sandbox, scheme):
     with Load(httpd, 6, rate=150, request=lambda client, number: client.fetch("/app/who")) as load:
         for _ in range(2):
             load.wait_for_more(30)
+            wait_until_stoppable(server)
             sandbox.stop(server)
             server = start(False)
             server.wait_for_socket(path)
         load.wait_for_more(60)
+    wait_until_stoppable(server)
     assert set(load.statuses) == {200}, str(load)
 
 
