@@ -82,6 +82,15 @@ static bool in_group(gid_t group, apr_pool_t *p)
     return getegid() == group;
 }
 
+/* systemd keeps what belongs to dynamic users in /run/private, /var/lib/private and their kin, root's and closed to all
+ * others: to open those would give away every such service's files. */
+static bool is_kept_by_systemd(const udr_walk_t *walk)
+{
+    const char *name = strrchr(walk->path, '/');
+
+    return name && !strcmp(name, "/private") && walk->info.st_uid == 0 && (walk->info.st_mode & 07777) == 0700;
+}
+
 /* What changes a refusal. The kernel asks one class of mode bits only: the owner's, else the group's, else the others'.
  * need: S_IXOTH for a directory, S_IWOTH for a socket. */
 static const char *permission_remedy(const udr_walk_t *walk, mode_t need, apr_pool_t *p)
@@ -122,6 +131,10 @@ static const char *permission_remedy(const udr_walk_t *walk, mode_t need, apr_po
                             "chgrp %s %s and chmod g+w %s; for good, have the backend make it so (umask 007, "
                             "SocketGroup= and SocketMode= of its unit)",
                             group_name(getegid(), p), path, path);
+    }
+    if (is_kept_by_systemd(walk)) {
+        return "systemd keeps files of DynamicUser= there, and others out: leave RuntimeDirectoryPreserve= (or "
+               "StateDirectory=) out of the backend's unit, and have the socket in its RuntimeDirectory=";
     }
     return apr_psprintf(p, "chmod o+x %s", path);
 }

@@ -714,6 +714,33 @@ static void names_the_directory_that_may_not_be_searched(void **state)
     close(listener);
 }
 
+/* What a unit with DynamicUser= and RuntimeDirectoryPreserve= makes: /run/app is a link to private/app. */
+static void does_not_advise_to_open_what_systemd_closes(void **state)
+{
+    const char *private = in_directory("private");
+    const udr_address_t *address = address_of(in_directory("private/app/a.sock"));
+    const char *sentence;
+
+    (void)state;
+    assert_int_equal(mkdir(private, 0755), 0);
+    assert_int_equal(mkdir(in_directory("private/app"), 0755), 0);
+    close(listen_on(address, 1));
+    assert_int_equal(symlink("private/app", in_directory("run-app")), 0);
+    assert_int_equal(chmod(private, geteuid() == 0 ? 0700 : 0), 0);
+    sentence = explain_as_nobody(address_of(in_directory("run-app/a.sock")));
+    if (geteuid() == 0) {
+        assert_says(sentence, ": systemd keeps files of DynamicUser= there, and others out: leave "
+                              "RuntimeDirectoryPreserve= (or StateDirectory=) out of the backend's unit");
+        assert_null(strstr(sentence, "chmod"));
+        assert_int_equal(chmod(private, 0710), 0);
+        sentence = explain_as_nobody(address);
+        assert_says(sentence, text(": chmod o+x %s", private));
+    } else {
+        assert_says(sentence, text(": chmod u+x %s", private));
+    }
+    assert_int_equal(chmod(private, 0755), 0);
+}
+
 /* A directory that the configured path does not name: another one, behind a link. */
 static void names_a_directory_behind_a_link(void **state)
 {
@@ -824,6 +851,7 @@ int main(void)
         test_in_directory(finds_one_listener_among_many),
         test_in_directory(leaves_the_figures_out_where_the_kernel_does_not_tell),
         test_in_directory(names_the_directory_that_may_not_be_searched),
+        test_in_directory(does_not_advise_to_open_what_systemd_closes),
         test_in_directory(names_a_directory_behind_a_link),
         test_in_directory(names_the_socket_that_may_not_be_written),
         test_in_directory(suspects_a_security_module_when_permissions_allow),
