@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The manual hangs together: each of its pages is installed and in README's table, each link leads to a file and a
-# heading that are there, and README and docs/targets.md name every scheme that a target may have.
+# heading that are there, README and docs/targets.md name every scheme that a target may have, and httpd can reach the
+# sockets of the units that are there to copy.
 set -eu
 cd "${srcdir:-.}"
 work=$(mktemp -d)
@@ -54,5 +55,10 @@ for scheme in $schemes; do
     grep -qF "$scheme://" "$page" || echo "$scheme://: $page"
   done
 done | violation "schemes that are not named"
+
+# Such a directory lies in /run/private, which is root's alone.
+for unit in conf/systemd/*.service; do
+  if grep -qx 'DynamicUser=yes' "$unit" && grep -q '^RuntimeDirectoryPreserve=' "$unit"; then echo "$unit"; fi
+done | violation "units whose sockets httpd can't reach: RuntimeDirectoryPreserve= with DynamicUser="
 
 [ ! -e "$work/violated" ]
