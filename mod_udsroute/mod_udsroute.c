@@ -63,8 +63,9 @@ static void test_config(apr_pool_t *pconf, server_rec *s)
 
 static void register_hooks(apr_pool_t *p)
 {
-    /* As with ProxyPass: a per-server RewriteRule comes first, and its [PT] is routed. */
-    static const char *const after_rewrite[] = {"mod_rewrite.c", NULL};
+    /* As with ProxyPass: a per-server RewriteRule comes first, and its [PT] is routed. ProxyPass itself, too, whichever
+     * of the modules was loaded first. */
+    static const char *const after_others[] = {"mod_rewrite.c", "mod_proxy.c", NULL};
     static const char *const after_logio[] = {"mod_logio.c", NULL};
     (void)p;
     ap_hook_check_config(udr_config_check, NULL, NULL, APR_HOOK_MIDDLE);
@@ -76,7 +77,7 @@ static void register_hooks(apr_pool_t *p)
 #endif
     ap_hook_process_connection(udr_stay_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_post_read_request(udr_route_post_read_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_translate_name(udr_route_translate, after_rewrite, NULL, APR_HOOK_FIRST);
+    ap_hook_translate_name(udr_route_translate, after_others, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(udr_route_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_fixups(udr_route_fixups, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_insert_network_bucket(udr_input_insert, NULL, NULL, APR_HOOK_MIDDLE);

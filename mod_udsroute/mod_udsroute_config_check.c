@@ -372,6 +372,7 @@ static void complete_server(server_rec *main_server, server_rec *s, apr_pool_t *
             warn_of_maxconn(main_server, s, i, p);
         }
     }
+    udr_config_warn_of_doubts(s, main_server, p);
 }
 
 void udr_config_complete(server_rec *main_server, apr_pool_t *p)

@@ -29,6 +29,10 @@ const char *udr_config_bind_condition(const struct udr_condition_t **condition, 
                                       const udr_server_config_t *config, const udr_server_config_t *main_config,
                                       apr_pool_t *p);
 
+/* mod_udsroute_config_doubt.c: warns of a server's routes that get no request, and of mod_proxy's lines beside them
+ * that do nothing. p: for the sentences. */
+void udr_config_warn_of_doubts(const server_rec *s, const server_rec *main_server, apr_pool_t *p);
+
 /* A directive's error: "UDSRoute: what". */
 const char *udr_config_say(const cmd_parms *cmd, const char *what);
 
