@@ -214,6 +214,27 @@ static const char *print(const udr_target_t *target, apr_pool_t *p)
                        NULL);
 }
 
+/* What stands in another order, as a target: nginx's http://unix:/run/app.sock:/uri, and http://h/|unix:/run/app.sock.
+ * NULL: it is neither. */
+static const char *reorder(const char *text, apr_pool_t *p)
+{
+    const char *end = strstr(text, "://");
+    const char *bar = strchr(text, '|');
+
+    if (bar && !strncasecmp(bar + 1, "unix:", 5) && strncasecmp(text, "unix:", 5)) {
+        return apr_pstrcat(p, bar + 1, "|", apr_pstrmemdup(p, text, (apr_size_t)(bar - text)), NULL);
+    }
+    if (!bar && end && !strncasecmp(end + 3, "unix:/", 6)) {
+        const char *path = end + 8;
+        apr_size_t len = strcspn(path, ":");
+
+        return apr_pstrcat(p, "unix:", apr_pstrmemdup(p, path, len), "|",
+                           apr_pstrmemdup(p, text, (apr_size_t)(end - text)), "://localhost",
+                           path[len] && path[len + 1] ? path + len + 1 : "/", NULL);
+    }
+    return NULL;
+}
+
 static const char *parse(const udr_target_t **target, const char *text, const char *runtime_dir,
                          read_address_t read_address, apr_pool_t *p)
 {
@@ -227,6 +248,10 @@ static const char *parse(const udr_target_t **target, const char *text, const ch
         return apr_psprintf(
             p, "%s is a balancer, where a socket is due: write one, as 'unix:/run/app.sock|http://localhost/'",
             udr_value_quote(text, p));
+    }
+    if ((error = reorder(text, p))) {
+        return apr_psprintf(p, "%s does not begin with 'unix:': write %s", udr_value_quote(text, p),
+                            udr_value_quote(error, p));
     }
     if (!bar && strstr(text, "://") && strncasecmp(text, "unix:", 5)) {
         return apr_psprintf(p, "%s names no Unix socket: write %s (routes over TCP are mod_proxy's)",

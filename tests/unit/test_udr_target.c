@@ -166,6 +166,11 @@ static void refuses_targets_without_a_bar_with_a_full_example(void **state)
     assert_refused("/run/x.sock", "write 'unix:/run/x.sock'");
     assert_refused("http://localhost:8080/", "'http://localhost:8080/' names no Unix socket: write "
                                              "'unix:/run/app.sock|http://localhost:8080/' (routes over TCP are");
+    assert_refused("http://unix:/run/x.sock", "write 'unix:/run/x.sock|http://localhost/'");
+    assert_refused("http://unix:/run/x.sock:", "write 'unix:/run/x.sock|http://localhost/'");
+    assert_refused("http://unix:/run/x.sock:/base/", "'http://unix:/run/x.sock:/base/' does not begin with 'unix:': "
+                                                     "write 'unix:/run/x.sock|http://localhost/base/'");
+    assert_refused("http://h:80/b|unix:/run/x.sock", "write 'unix:/run/x.sock|http://h:80/b'");
     assert_refused("", "does not begin with 'unix:'");
 }
 
