@@ -136,6 +136,10 @@ const char *udr_config_split(const cmd_parms *cmd, const char *word, const char 
                              const char **value)
 {
     const char *equals = strchr(word, '=');
+    if (word[0] == '#') {
+        return apr_psprintf(cmd->pool, "%s: '%s' begins no comment behind a directive: write it in a line of its own",
+                            cmd->cmd->name, word);
+    }
     if (!equals) {
         return apr_psprintf(cmd->pool, "%s: '%s' is %s key=value%s; a path or target with spaces must be quoted",
                             cmd->cmd->name, word, *also ? "neither" : "no", also);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The manual hangs together: each of its pages is installed and in README's table, each link leads to a file and a
-# heading that are there, README and docs/targets.md name every scheme that a target may have, and httpd can reach the
-# sockets of the units that are there to copy.
+# heading that are there, README and docs/targets.md name every scheme that a target may have, its examples have no
+# comments that httpd takes for words, and httpd can reach the sockets of the units that are there to copy.
 set -eu
 cd "${srcdir:-.}"
 work=$(mktemp -d)
@@ -55,6 +55,9 @@ for scheme in $schemes; do
     grep -qF "$scheme://" "$page" || echo "$scheme://: $page"
   done
 done | violation "schemes that are not named"
+
+# httpd has no comments behind a directive.
+grep -nE '^    +<?[A-Z][A-Za-z]+ .*[[:space:]]# ' README.md docs/*.md | violation "comments behind directives"
 
 # Such a directory lies in /run/private, which is root's alone.
 for unit in conf/systemd/*.service; do

@@ -317,6 +317,12 @@ def test_word_that_is_no_setting(sandbox, word):
     refused(sandbox, parameter(word), word, "=|nocanon")
 
 
+@pytest.mark.parametrize("line", ["UDSRoute /x ! # a remark", "UDSRoute /x unix:/run/a.sock|http://localhost/ timeout=5 #remark"])
+def test_comment_behind_a_directive(sandbox, line):
+    """httpd knows none."""
+    refused(sandbox, line, "'#", "comment.*in a line of its own")
+
+
 @pytest.mark.parametrize("settings", ["min=6 max=5", "smax=6 max=5"])
 def test_values_that_contradict_each_other(sandbox, settings):
     refused(sandbox, parameter(settings), "max", r"\b6\b", r"\b5\b")
