@@ -111,11 +111,9 @@ static void client_ready(udr_watch_t *watch, uint32_t events)
         }
         udr_adopted_after_request(a, false);
         break;
-    case PHASE_LINGER:
-        udr_adopted_discard(a);
-        break;
     case PHASE_SERVE:
     case PHASE_THROUGH:
+    case PHASE_LINGER:
         break;
     }
 }
@@ -145,10 +143,8 @@ static void expired(udr_timer_t *timer)
     case PHASE_THROUGH:
         udr_adopted_bury(a);
         break;
-    case PHASE_LINGER:
-        udr_adopted_destroy(a);
-        break;
     case PHASE_SERVE:
+    case PHASE_LINGER:
         break;
     }
 }

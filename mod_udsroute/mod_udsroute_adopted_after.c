@@ -73,8 +73,6 @@ void udr_adopted_again(udr_task_t *task)
         udr_adopted_next_request(a);
     } else if (a->is_here && a->phase == PHASE_WRITE) {
         write_rest(a, a->is_quiet);
-    } else if (a->is_here && a->phase == PHASE_LINGER) {
-        udr_adopted_discard(a);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The end of an adopted connection: a lingering close, and its memory when nobody looks at it any more. */
 #include "mod_udsroute/mod_udsroute_adopted_private.h"
+#include "mod_udsroute/mod_udsroute_close.h"
 #include "mod_udsroute/mod_udsroute_filters.h"
 
 #include <apr_atomic.h>
@@ -8,18 +9,12 @@
 #include <http_connection.h>
 #include <http_core.h>
 
+#include <errno.h>
 #include <poll.h>
-
 #include <sys/socket.h>
 
 /* How often to ask whether the worker that handed a connection over is through with it. */
 #define THROUGH_PAUSE apr_time_from_msec(1)
-
-/* So often a client that is being closed is read from before others have their turn. */
-#define READS_IN_A_ROW 16
-
-/* As long as httpd's own short lingering close. */
-#define LINGER apr_time_from_sec(2)
 
 void udr_adopted_shut(udr_adopted_t *a)
 {
@@ -28,25 +23,6 @@ void udr_adopted_shut(udr_adopted_t *a)
     /* The loop alone closes the descriptor, so it is still the client's, whoever has the connection. */
     if (apr_os_sock_get(&fd, ap_get_conn_socket(a->c)) == APR_SUCCESS) {
         (void)shutdown(fd, SHUT_RDWR);
-    }
-}
-
-void udr_adopted_discard(udr_adopted_t *a)
-{
-    char bytes[4096];
-    int reads = 0;
-    apr_size_t len;
-    apr_status_t rv;
-    do {
-        len = sizeof bytes;
-        rv = apr_socket_recv(ap_get_conn_socket(a->c), bytes, &len);
-    } while (rv == APR_SUCCESS && len > 0 && ++reads < READS_IN_A_ROW);
-    if (rv == APR_SUCCESS && len > 0) {
-        udr_adopted_defer(a); /* a flood: the others have their turn first */
-        return;
-    }
-    if (!APR_STATUS_IS_EAGAIN(rv) && !APR_STATUS_IS_TIMEUP(rv)) {
-        udr_adopted_set_timer(a, 0);
     }
 }
 
@@ -98,6 +74,37 @@ static bool has_room(const udr_adopted_t *a)
     return poll(&descriptor, 1, 0) == 1 && (descriptor.revents & POLLOUT);
 }
 
+static void client_has_gone(void *baton)
+{
+    udr_adopted_destroy(baton);
+}
+
+/* Whether the client has closed already, or there is no reason to wait until it does. */
+static bool has_closed(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+/* Closed for writing, it has nothing more to do with httpd: only its socket waits for the client, and the MPM counts it
+ * no longer. But no more than so many may wait like that. Beyond, a connection waits whole: the MPM, which counts it,
+ * then accepts no more than it has room for. To close it at once would cost a client that still sends its answer. */
+static void await_client(udr_adopted_t *a)
+{
+    int fd = a->watch.fd;
+    if (has_closed(fd) || udr_close_leave_to_loop(a->c, fd, a->home)) {
+        udr_adopted_destroy(a);
+        return;
+    }
+    udr_loop_clear_timer(a->home->loop, &a->timer);
+    udr_loop_unwatch(a->home->loop, &a->watch);
+    udr_adopted_set_phase(a, PHASE_LINGER);
+    if (udr_linger_lend(a->home->linger, fd, UDR_CLOSE_SHORT, client_has_gone, a) != APR_SUCCESS) {
+        udr_adopted_destroy(a);
+    }
+}
+
 void udr_adopted_bury(udr_adopted_t *a)
 {
     UDR_ASSERT(udr_loops_here() == a->home);
@@ -115,10 +122,7 @@ void udr_adopted_bury(udr_adopted_t *a)
     }
     if (a->c->aborted || ap_start_lingering_close(a->c)) {
         udr_adopted_destroy(a);
-        return;
+    } else {
+        await_client(a);
     }
-    udr_adopted_set_phase(a, PHASE_LINGER);
-    apr_socket_timeout_set(ap_get_conn_socket(a->c), 0);
-    udr_adopted_set_timer(a, LINGER);
-    udr_adopted_discard(a);
 }

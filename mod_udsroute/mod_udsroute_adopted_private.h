@@ -19,7 +19,7 @@ typedef enum phase_t {
     PHASE_EXCHANGE,
     PHASE_WRITE,   /* the response is complete, the client has not taken all of it */
     PHASE_THROUGH, /* to be closed as soon as the worker that handed it over is through with it */
-    PHASE_LINGER   /* closed on our side; waits for the client to close */
+    PHASE_LINGER   /* closed on our side; waits for the client to close (udr_linger_lend()) */
 } phase_t;
 
 /* What a worker is to do for it. */
@@ -135,8 +135,5 @@ void udr_adopted_destroy(udr_adopted_t *a);
 /* Shuts the client's socket down, so that a worker that waits for the client gets on. On the loop's thread, whoever has
  * the connection. */
 void udr_adopted_shut(udr_adopted_t *a);
-
-/* Reads what the client still sends to a connection that is being closed. */
-void udr_adopted_discard(udr_adopted_t *a);
 
 #endif

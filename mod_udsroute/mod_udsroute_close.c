@@ -12,13 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* As long as the event MPM (server/connection.c; a module may ask it for the second). */
-#define LINGER       apr_time_from_sec(30)
-#define LINGER_SHORT apr_time_from_sec(2)
+/* As long as the event MPM (server/connection.c). */
+#define LINGER apr_time_from_sec(30)
 
 /* In the event MPM a client that is not quick enough costs a second worker: the socket is polled for by the listener,
  * and whoever gets it from there closes it. To wait on a loop it needs neither its filters nor its memory, which the
- * MPM can use again at once. (What ends in a loop's hands waits there anyway; see mod_udsroute_adopted_end.c.) */
+ * MPM can use again at once. (What ends in a loop's hands: mod_udsroute_adopted_end.c.) */
 static bool is_ours_to_close(conn_rec *c)
 {
     const udr_conn_t *conn = ap_get_module_config(c->conn_config, &udsroute_module);
@@ -26,18 +25,18 @@ static bool is_ours_to_close(conn_rec *c)
            !udr_filters_keep_back(c);
 }
 
-static void leave_to_loop(conn_rec *c, int fd)
+bool udr_close_leave_to_loop(const conn_rec *c, int fd, udr_home_t *home)
 {
-    apr_interval_time_t limit = apr_table_get(c->notes, "short-lingering-close") ? LINGER_SHORT : LINGER;
+    apr_interval_time_t limit = apr_table_get(c->notes, "short-lingering-close") ? UDR_CLOSE_SHORT : LINGER;
     int other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (other < 0) {
-        return;
+        return false;
     }
-    if (udr_linger_add(udr_loops_choose()->linger, other, limit) != APR_SUCCESS) {
-        close(other); /* the MPM, which counts its connections, waits for the client */
-        return;
+    if (udr_linger_add(home->linger, other, limit) != APR_SUCCESS) {
+        close(other);
+        return false;
     }
-    c->aborted = 1; /* the MPM closes its own descriptor at once */
+    return true;
 }
 
 int udr_close_begin(conn_rec *c)
@@ -55,7 +54,8 @@ int udr_close_begin(conn_rec *c)
     if (n == 0) {
         c->aborted = 1; /* nothing to wait for */
     } else if (n < 0 && errno == EAGAIN) {
-        leave_to_loop(c, fd);
+        /* The MPM closes its own descriptor at once; else it waits for the client itself. */
+        c->aborted = udr_close_leave_to_loop(c, fd, udr_loops_choose());
     }
     return OK; /* a client that still sends is the MPM's */
 }

@@ -69,6 +69,7 @@ unsigned int udr_loops_held(udr_held_t held)
     unsigned int sum = 0;
     for (int i = 0; i < loops.count; i++) {
         sum += atomic_load_explicit(&loops.homes[i].held[held], memory_order_relaxed);
+        sum += held == UDR_HELD_CLOSING ? udr_linger_count(loops.homes[i].linger) : 0;
     }
     return sum;
 }

@@ -24,7 +24,7 @@ typedef enum udr_held_t {
     UDR_HELD_SERVED, /* a request is being read or served (by a worker, perhaps), or the last of its response written */
     UDR_HELD_PARKED, /* an exchange waits for the member or the client */
     UDR_HELD_TUNNEL,
-    UDR_HELD_CLOSING,
+    UDR_HELD_CLOSING, /* waits for the client to close, with its socket alone as a rule */
     UDR_HELD_KINDS
 } udr_held_t;
 
@@ -36,7 +36,7 @@ typedef struct udr_home_t {
     udr_pipes_t pipes;     /* that the scratch lends */
     udr_scratch_t scratch; /* the loop thread's: one exchange runs at a time */
     udr_timer_t tidy_timer;
-    udr_linger_t *linger; /* clients of connections that have ended with workers */
+    udr_linger_t *linger; /* clients of connections that have ended, until they close, too */
     struct rusage usage;  /* the thread's, as of the round that began at usage_taken_at */
     apr_time_t usage_taken_at;
     apr_time_t recently;         /* when it last looked at the clock; the loop's own thread */

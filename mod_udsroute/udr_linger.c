@@ -28,13 +28,15 @@ typedef struct socket_t {
     udr_timer_t timer;
     udr_task_t again; /* looked at once more, as it sends without end */
     bool is_deferred;
+    void (*done)(void *baton); /* lent: its owner closes it, who is told so; NULL: it is closed here */
+    void *baton;
     struct socket_t *next; /* in `coming`, `came` or `watched` */
     struct socket_t *previous;
 } socket_t;
 
 struct udr_linger_t {
     udr_loop_t *loop;
-    atomic_uint count;          /* of sockets */
+    atomic_uint count;          /* of sockets that are not lent */
     _Atomic(socket_t *) coming; /* the last one first */
     socket_t *came;             /* to be looked at in this round or the next ones */
     socket_t *watched;          /* they did not close at once */
@@ -45,12 +47,17 @@ struct udr_linger_t {
     apr_time_t end_at;
     void (*done)(void *baton);
     void *baton;
+    bool has_ended; /* with its loop: nobody is told anything any more */
 };
 
 static void end(socket_t *s)
 {
-    atomic_fetch_sub_explicit(&s->linger->count, 1, memory_order_relaxed);
-    close(s->fd);
+    if (!s->done) {
+        atomic_fetch_sub_explicit(&s->linger->count, 1, memory_order_relaxed);
+        close(s->fd);
+    } else if (!s->linger->has_ended) {
+        s->done(s->baton);
+    }
     free(s);
 }
 
@@ -202,20 +209,18 @@ static void announced(udr_task_t *task)
     udr_loop_set_timer(linger->loop, &linger->look_timer, udr_loop_now(linger->loop) + LOOK_AFTER);
 }
 
-apr_status_t udr_linger_add(udr_linger_t *linger, int fd, apr_interval_time_t limit)
+static apr_status_t come(udr_linger_t *linger, int fd, apr_interval_time_t limit, void (*done)(void *baton),
+                         void *baton)
 {
-    if (atomic_fetch_add_explicit(&linger->count, 1, memory_order_relaxed) >= UDR_LINGER_MAX) {
-        atomic_fetch_sub_explicit(&linger->count, 1, memory_order_relaxed);
-        return APR_ENOSPC;
-    }
     socket_t *s = calloc(1, sizeof *s);
     if (!s) {
-        atomic_fetch_sub_explicit(&linger->count, 1, memory_order_relaxed);
         return APR_ENOMEM;
     }
     s->linger = linger;
     s->fd = fd;
     s->until = udr_clock_now() + limit;
+    s->done = done;
+    s->baton = baton;
     socket_t *before = atomic_load(&linger->coming);
     do {
         s->next = before;
@@ -226,6 +231,29 @@ apr_status_t udr_linger_add(udr_linger_t *linger, int fd, apr_interval_time_t li
         udr_loop_post(linger->loop, &linger->announced);
     }
     return APR_SUCCESS;
+}
+
+apr_status_t udr_linger_add(udr_linger_t *linger, int fd, apr_interval_time_t limit)
+{
+    apr_status_t rv = APR_ENOSPC;
+    if (atomic_fetch_add_explicit(&linger->count, 1, memory_order_relaxed) < UDR_LINGER_MAX) {
+        rv = come(linger, fd, limit, NULL, NULL);
+    }
+    if (rv != APR_SUCCESS) {
+        atomic_fetch_sub_explicit(&linger->count, 1, memory_order_relaxed);
+    }
+    return rv;
+}
+
+apr_status_t udr_linger_lend(udr_linger_t *linger, int fd, apr_interval_time_t limit, void (*done)(void *baton),
+                             void *baton)
+{
+    return come(linger, fd, limit, done, baton);
+}
+
+unsigned int udr_linger_count(const udr_linger_t *linger)
+{
+    return atomic_load_explicit(&linger->count, memory_order_relaxed);
 }
 
 /* --- the end of the child ------------------------------------------------------------------------------------------
@@ -255,6 +283,7 @@ void udr_linger_await_end(udr_linger_t *linger, apr_interval_time_t limit, void 
 static apr_status_t destroy(void *baton)
 {
     udr_linger_t *linger = baton;
+    linger->has_ended = true;
     end_all(atomic_exchange(&linger->coming, NULL));
     end_all(linger->came);
     linger->came = NULL;

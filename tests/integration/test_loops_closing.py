@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that end with a worker while there are loops: the client's socket waits on a loop for the client to
-close, and the MPM has its memory back."""
+"""Connections that end while there are loops, with a worker or on a loop: the client's socket waits on a loop for the
+client to close, and the MPM has its memory back."""
 import pathlib
 import re
 import signal
 import socket
 import time
 
-from udr_loops import adopted, connect, fetch_short, loop_httpd, route, wait_until_threads_are_free
+import pytest
+
+from udr_loops import adopted, connect, fetch_short, loop_httpd, route, status, wait_until_threads_are_free
 from udr_processes import tcp_connections, wait_until
 
 CLOSE = [("Connection", "close")]
+
+MOST = 512  # lingering sockets of a loop
 
 
 def closing_httpd(sandbox, config="", **settings):
@@ -18,9 +22,9 @@ def closing_httpd(sandbox, config="", **settings):
     return loop_httpd(sandbox, f"UDSPark 30s\n{config}", **settings)
 
 
-def served(httpd, target="/short", **options):
+def served(httpd, target="/short", come=connect, **options):
     """A client that has its answer, has seen the server close for writing, and has not closed."""
-    client = connect(httpd, **options)
+    client = come(httpd, **options)
     assert client.fetch(target, fields=CLOSE).status == 200
     assert client.closed_by_server() and not client.stream.reset
     return client
@@ -111,6 +115,51 @@ def test_nothing_is_left(sandbox):
         client.close()
     wait_until(lambda: not tcp_connections([httpd.port]), "the server to close", 20)
     assert fetch_short(httpd)
+
+
+# --- connections of the loop ------------------------------------------------------------------------------------------
+
+
+def closing(httpd):
+    return int(status(httpd)["UDSRouteClosing"])
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+def test_those_of_the_loop_are_in_nobodys_way(sandbox, tls):
+    """A child that takes eight connections at the most has twenty that it has closed, and their clients have not."""
+    httpd = loop_httpd(sandbox, "AsyncRequestWorkerFactor 1", tls=tls)
+    clients = [served(httpd, come=adopted, tls=tls) for _ in range(20)]
+    wait_until(lambda: closing(httpd) == 20, "all of them to be closed")
+    for client in clients[:10]:
+        client.send(b"x" * 50_000)
+    for client in clients[5:]:
+        client.close()
+    wait_until(lambda: closing(httpd) == 5, "the others to be gone")
+    for client in clients[:5]:
+        assert client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        client.close()
+    wait_until(lambda: closing(httpd) == 0, "all to be gone")
+
+
+def test_beyond_those_that_may_wait_a_connection_waits_whole(sandbox):
+    """Its client may go on sending without losing its answer, and it is gone when the client is."""
+    httpd = loop_httpd(sandbox, "")
+    clients = [served(httpd, come=adopted if number < 10 else connect) for number in range(MOST)]
+    wait_until(lambda: closing(httpd) == MOST, "as many as may to wait")
+    with adopted(httpd) as beyond:
+        beyond.send(b"GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" + b"x" * 50_000)
+        assert beyond.read_response().text == "/short"
+        assert beyond.closed_by_server() and not beyond.stream.reset
+        time.sleep(0.05)  # else a reset may still be on its way
+        beyond.send(b"x" * 500_000)
+        assert beyond.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+    wait_until(lambda: closing(httpd) == MOST, "that one to be gone")
+    for client in clients:
+        client.close()
+    wait_until(lambda: closing(httpd) == 0, "all to be gone")
+
+
+# --- what is left -----------------------------------------------------------------------------------------------------
 
 
 def test_the_rest_of_an_answer_is_written_first(sandbox):

@@ -202,9 +202,11 @@ static void takes_so_many_at_once(void **state)
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     for (int i = 0; i < UDR_LINGER_MAX; i++) {
+        assert_int_equal(udr_linger_count(linger), i);
         assert_int_equal(udr_linger_add(linger, dup(fds[0]), LONG), APR_SUCCESS);
     }
     assert_int_equal(udr_linger_add(linger, fds[0], LONG), APR_ENOSPC);
+    assert_int_equal(udr_linger_count(linger), UDR_LINGER_MAX);
     let_it_be_seen();
     assert_int_equal(udr_linger_add(linger, fds[0], LONG), APR_ENOSPC);
     close(fds[1]);
@@ -213,14 +215,103 @@ static void takes_so_many_at_once(void **state)
     await_descriptors(descriptors);
 }
 
-/* --- the end --- */
-
 static void ring(void *baton)
 {
     sem_post(baton);
 }
 
 static sem_t bell;
+
+/* --- lent --- */
+
+typedef struct loan_t {
+    int fds[2]; /* the one that is lent, and the client's */
+    apr_interval_time_t limit;
+    apr_status_t rv;
+} loan_t;
+
+static void do_lend(void *baton)
+{
+    loan_t *loan = baton;
+    loan->rv = udr_linger_lend(linger, loan->fds[0], loan->limit, ring, &bell);
+}
+
+static loan_t lend(apr_interval_time_t limit)
+{
+    loan_t loan = {.limit = limit};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, loan.fds), 0);
+    assert_int_equal(shutdown(loan.fds[0], SHUT_WR), 0);
+    sem_init(&bell, 0, 0);
+    loop_call(do_lend, &loan);
+    assert_int_equal(loan.rv, APR_SUCCESS);
+    return loan;
+}
+
+/* It is still open: a descriptor that had been closed could be anybody's by now. */
+static void give_back(const loan_t *loan)
+{
+    assert_int_equal(close(loan->fds[0]), 0);
+    close(loan->fds[1]);
+}
+
+static void tells_that_the_client_has_closed(void **state)
+{
+    loan_t loan = lend(LONG);
+    (void)state;
+    let_it_be_seen();
+    send_much(loan.fds[1]);
+    loop_settle();
+    assert_int_not_equal(sem_trywait(&bell), 0);
+    assert_int_equal(shutdown(loan.fds[1], SHUT_WR), 0);
+    loop_await(&bell);
+    give_back(&loan);
+}
+
+static void tells_that_it_had_closed_before(void **state)
+{
+    loan_t loan = lend(LONG);
+    (void)state;
+    assert_int_equal(shutdown(loan.fds[1], SHUT_WR), 0);
+    loop_await(&bell);
+    give_back(&loan);
+}
+
+static void tells_that_the_time_is_over(void **state)
+{
+    loan_t loan = lend(apr_time_from_msec(30));
+    (void)state;
+    loop_await(&bell);
+    assert_false(is_closed(loan.fds[1], 0));
+    give_back(&loan);
+}
+
+/* Who lends it counts it, and the others have as much room as before. */
+static void does_not_count_what_is_lent(void **state)
+{
+    loan_t loan = lend(LONG);
+    int fds[2];
+    (void)state;
+    assert_int_equal(udr_linger_count(linger), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    for (int i = 0; i < UDR_LINGER_MAX; i++) {
+        assert_int_equal(udr_linger_add(linger, dup(fds[0]), LONG), APR_SUCCESS);
+    }
+    loan_t beyond = lend(LONG);
+    assert_int_equal(udr_linger_count(linger), UDR_LINGER_MAX);
+    assert_int_equal(shutdown(beyond.fds[1], SHUT_WR), 0);
+    loop_await(&bell);
+    give_back(&beyond);
+    assert_int_equal(udr_linger_count(linger), UDR_LINGER_MAX);
+    assert_int_equal(shutdown(loan.fds[1], SHUT_WR), 0);
+    loop_await(&bell);
+    give_back(&loan);
+    close(fds[0]);
+    close(fds[1]);
+    await_descriptors(descriptors);
+    assert_int_equal(udr_linger_count(linger), 0);
+}
+
+/* --- the end --- */
 
 static void await_end(void *baton)
 {
@@ -281,17 +372,42 @@ static void leaves_nothing_behind(void **state)
     close(unseen);
 }
 
+static void tells_nobody_behind_its_end(void **state)
+{
+    loan_t loan = lend(LONG);
+    let_it_be_seen();
+    loan_t unseen = lend(LONG);
+    udr_loop_stop(loop);
+    loop_join();
+    apr_pool_clear(loop_pool);
+    assert_int_not_equal(sem_trywait(&bell), 0);
+    give_back(&loan);
+    give_back(&unseen);
+    (void)state;
+}
+
 #define in_loop(test) cmocka_unit_test_setup_teardown(test, set_up, loop_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in_loop(closes_when_the_client_does),  in_loop(closes_when_the_client_does_later),
-        in_loop(reads_what_still_comes),       in_loop(reads_to_the_end),
-        in_loop(closes_when_the_time_is_over), in_loop(is_not_kept_busy_by_a_flood),
-        in_loop(takes_them_from_many_threads), in_loop(has_nobody_to_wait_for),
-        in_loop(waits_for_the_last_client),    in_loop(waits_for_no_client_for_ever),
-        in_loop(leaves_nothing_behind),        in_loop(takes_so_many_at_once),
+        in_loop(closes_when_the_client_does),
+        in_loop(closes_when_the_client_does_later),
+        in_loop(reads_what_still_comes),
+        in_loop(reads_to_the_end),
+        in_loop(closes_when_the_time_is_over),
+        in_loop(is_not_kept_busy_by_a_flood),
+        in_loop(takes_them_from_many_threads),
+        in_loop(has_nobody_to_wait_for),
+        in_loop(waits_for_the_last_client),
+        in_loop(waits_for_no_client_for_ever),
+        in_loop(leaves_nothing_behind),
+        in_loop(takes_so_many_at_once),
+        in_loop(tells_that_the_client_has_closed),
+        in_loop(tells_that_it_had_closed_before),
+        in_loop(tells_that_the_time_is_over),
+        in_loop(does_not_count_what_is_lent),
+        in_loop(tells_nobody_behind_its_end),
     };
     apr_initialize();
     alarm(60); /* for what never comes */
