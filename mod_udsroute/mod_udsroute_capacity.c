@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_capacity.h"
+#include "mod_udsroute/udr_linger.h"
 
 #include <ap_mpm.h>
 #include <util_cfgtree.h>
@@ -16,6 +17,9 @@
 
 /* For what httpd itself has open: logs, listening sockets, pipes, files being served. */
 #define DESCRIPTORS_OF_HTTPD 64
+
+/* So many sockets of a loop may wait for clients to close at any rate. */
+#define LINGERING_LEAST 8
 
 #define LIMIT_MAX 1000000000L
 
@@ -47,6 +51,17 @@ static void read_file_limit(udr_capacity_t *capacity)
     }
 }
 
+/* They may have what is left when all requests that a child can hold are parked: clients that do not close are to take
+ * no descriptor from those that wait. */
+static unsigned int count_lingering(const udr_capacity_t *capacity, int loops)
+{
+    long left = capacity->descriptors - DESCRIPTORS_OF_HTTPD - capacity->connections * DESCRIPTORS_EACH;
+    if (!capacity->has_file_limit || left / loops > UDR_LINGER_MAX) {
+        return UDR_LINGER_MAX;
+    }
+    return left / loops < LINGERING_LEAST ? LINGERING_LEAST : (unsigned int)(left / loops);
+}
+
 bool udr_capacity_get(udr_capacity_t *capacity, const server_rec *s)
 {
     const udr_server_config_t *config = udr_server_config(s);
@@ -64,6 +79,7 @@ bool udr_capacity_get(udr_capacity_t *capacity, const server_rec *s)
      * the connection before; and when it has stopped for that, it goes on only if there is room without one of the idle
      * ones (connections_above_limit() in event.c). */
     capacity->at_once = capacity->connections - capacity->factor;
+    capacity->lingering = count_lingering(capacity, config->loops);
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_child.h"
+#include "mod_udsroute/mod_udsroute_capacity.h"
 #include "mod_udsroute/mod_udsroute_checks.h"
 #include "mod_udsroute/mod_udsroute_debug.h"
 #include "mod_udsroute/mod_udsroute_globs.h"
@@ -147,6 +148,13 @@ static int loops_wanted(const server_rec *s)
 /* No row is free, because others have to be looked after first that died, or this child is one of a generation long
  * gone. A row can be claimed only by a thread that lives as long as the child, which is this one, and now: so the child
  * ends, and httpd makes another, at its leisure (that is what this status asks of it). The others serve meanwhile. */
+/* How many sockets of each loop may wait for clients to close. */
+static unsigned int may_linger(const server_rec *s)
+{
+    udr_capacity_t capacity;
+    return udr_capacity_get(&capacity, s) ? capacity.lingering : UDR_LINGER_MAX;
+}
+
 static void end_for_want_of_a_row(server_rec *s, apr_status_t rv)
 {
     ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
@@ -163,7 +171,7 @@ void udr_child_init(apr_pool_t *pchild, server_rec *s)
     child.servers = s;
     udr_debug_child_init(pchild, s);
     /* The loops come first: the members' pools, made later, are cleaned up while they are there. */
-    apr_status_t rv = udr_loops_create(pchild, loops_wanted(s), child.is_threaded);
+    apr_status_t rv = udr_loops_create(pchild, loops_wanted(s), child.is_threaded, may_linger(s));
     udr_stay_child_init();
     if (rv == APR_SUCCESS) {
         rv = make_pools(pchild, s, &count);

@@ -217,7 +217,7 @@ static void init_home(udr_home_t *home, int lane, apr_pool_t *pchild)
     home->scratch.ptr = apr_palloc(pchild, home->scratch.size);
 }
 
-apr_status_t udr_loops_create(apr_pool_t *pchild, int count, bool is_threaded)
+apr_status_t udr_loops_create(apr_pool_t *pchild, int count, bool is_threaded, unsigned int lingering)
 {
     apr_status_t rv = APR_SUCCESS;
     int threads = count == 0 && is_threaded ? 1 : count;
@@ -230,7 +230,7 @@ apr_status_t udr_loops_create(apr_pool_t *pchild, int count, bool is_threaded)
         init_home(&loops.homes[i], i < count ? i + 1 : 0, pchild);
         rv = udr_loop_create(&loops.homes[i].loop, pchild);
         if (rv == APR_SUCCESS) {
-            loops.homes[i].linger = udr_linger_create(loops.homes[i].loop, pchild);
+            loops.homes[i].linger = udr_linger_create(loops.homes[i].loop, lingering, pchild);
         }
         loops.threads += rv == APR_SUCCESS;
         loops.count += rv == APR_SUCCESS && i < count;

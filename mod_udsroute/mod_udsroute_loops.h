@@ -54,8 +54,8 @@ typedef struct udr_home_t {
 } udr_home_t;
 
 /* Makes the loops (without threads), before the members' pools. count: 0: none for connections; if the child is
- * threaded, one is made nevertheless, which only tidies and attends. */
-apr_status_t udr_loops_create(apr_pool_t *pchild, int count, bool is_threaded);
+ * threaded, one is made nevertheless, which only tidies and attends. lingering: see udr_linger_create(); each. */
+apr_status_t udr_loops_create(apr_pool_t *pchild, int count, bool is_threaded, unsigned int lingering);
 
 /* The first one; NULL: there is none. */
 udr_loop_t *udr_loops_first(void);

@@ -65,7 +65,8 @@ static void say_shortly(request_rec *r, const report_t *report)
     }
     ap_rprintf(r, "UDSRouteSuspendedAllChildren: %lu\n", report->suspended);
     if (report->has_capacity) {
-        ap_rprintf(r, "UDSRouteMaxConnections: %ld\n", report->capacity.connections);
+        ap_rprintf(r, "UDSRouteMaxConnections: %ld\nUDSRouteMaxClosing: %u\n", report->capacity.connections,
+                   report->capacity.lingering * (unsigned int)udr_loops_count());
     }
     if (report->has_capacity && report->capacity.has_file_limit) {
         ap_rprintf(r, "UDSRouteMaxParked: %ld\n", report->capacity.parked);

@@ -36,6 +36,7 @@ typedef struct socket_t {
 
 struct udr_linger_t {
     udr_loop_t *loop;
+    unsigned int most;
     atomic_uint count;          /* of sockets that are not lent */
     _Atomic(socket_t *) coming; /* the last one first */
     socket_t *came;             /* to be looked at in this round or the next ones */
@@ -236,7 +237,7 @@ static apr_status_t come(udr_linger_t *linger, int fd, apr_interval_time_t limit
 apr_status_t udr_linger_add(udr_linger_t *linger, int fd, apr_interval_time_t limit)
 {
     apr_status_t rv = APR_ENOSPC;
-    if (atomic_fetch_add_explicit(&linger->count, 1, memory_order_relaxed) < UDR_LINGER_MAX) {
+    if (atomic_fetch_add_explicit(&linger->count, 1, memory_order_relaxed) < linger->most) {
         rv = come(linger, fd, limit, NULL, NULL);
     }
     if (rv != APR_SUCCESS) {
@@ -293,10 +294,11 @@ static apr_status_t destroy(void *baton)
     return APR_SUCCESS;
 }
 
-udr_linger_t *udr_linger_create(udr_loop_t *loop, apr_pool_t *p)
+udr_linger_t *udr_linger_create(udr_loop_t *loop, unsigned int most, apr_pool_t *p)
 {
     udr_linger_t *made = apr_pcalloc(p, sizeof *made);
     made->loop = loop;
+    made->most = most;
     made->announced = (udr_task_t){.run = announced, .baton = made};
     made->look_on = (udr_task_t){.run = look_on, .baton = made};
     made->look_timer.expired = look_timer_expired;

@@ -8,14 +8,15 @@
 
 #include "mod_udsroute/udr_loop.h"
 
-/* So many on a loop: they are nobody's connections any more, so nothing else keeps clients that never close from taking
- * all descriptors of the process. Those that are lent count for whoever has lent them. */
+/* So many at the most are there on a loop: they are nobody's connections any more, so nothing else keeps clients that
+ * never close from taking all descriptors of the process. Those that are lent count for whoever has lent them. */
 #define UDR_LINGER_MAX 512
 
 typedef struct udr_linger_t udr_linger_t;
 
-/* On that loop; from p, which closes what is left. The loop's thread must have ended by then. */
-udr_linger_t *udr_linger_create(udr_loop_t *loop, apr_pool_t *p);
+/* On that loop; from p, which closes what is left. The loop's thread must have ended by then. most: 1 to
+ * UDR_LINGER_MAX, how many may be there that are not lent. */
+udr_linger_t *udr_linger_create(udr_loop_t *loop, unsigned int most, apr_pool_t *p);
 
 /* Any thread, unless the loop stops. The descriptor is closed when the client has closed, after `limit` at the latest.
  * APR_ENOSPC, APR_ENOMEM: it is still the caller's. */

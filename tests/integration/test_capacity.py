@@ -9,6 +9,8 @@ import pytest
 
 import udr_environment
 from udr_client import Client, fetch
+from udr_loops import adopted, loop_httpd, status
+from udr_processes import wait_until
 
 ROUTE = "UDSRoute /app unix:/run/app.sock|http://localhost/\n"
 QUIET = {"log_level": "warn", "udsroute_log_level": "warn"}
@@ -145,6 +147,7 @@ def test_start_with_too_few_descriptors(sandbox):
     httpd.log.expect(r":warn\].*UDR0021.*520 connections.*512 descriptors allow 224 parked")
     page = fetch(httpd.port, "/server-status?auto").text
     assert "UDSRouteMaxConnections: 520\n" in page and "UDSRouteMaxParked: 224\n" in page
+    assert "UDSRouteMaxClosing: 8\n" in page
     httpd.graceful()
     httpd.log.expect("UDR0021")
 
@@ -179,6 +182,19 @@ def test_the_figures_are_true(sandbox, gate):
     for client in clients:
         assert client.read_response().text == "app"
         client.close()
+
+
+def test_clients_that_do_not_close_take_no_descriptors_from_those_that_wait(sandbox):
+    """A child of 260 connections has 16 left. Beyond that they are waited for as long as httpd has two seconds."""
+    with descriptors(2 * 260 + 64 + 16):
+        httpd = loop_httpd(sandbox, "")
+    assert status(httpd)["UDSRouteMaxClosing"] == "16"
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(adopted(httpd))
+            assert client.fetch("/short", fields=[("Connection", "close")]).text == "/short"
+            assert client.closed_by_server() and not client.stream.reset
+        wait_until(lambda: status(httpd)["UDSRouteClosing"] == "16", "those beyond to be closed", 25)
 
 
 def test_many_children_and_few_descriptors(sandbox):

@@ -45,7 +45,7 @@ static int set_up(void **state)
     if (loop_make(state) != 0) {
         return -1;
     }
-    linger = udr_linger_create(loop, loop_pool);
+    linger = udr_linger_create(loop, UDR_LINGER_MAX, loop_pool);
     loop_start();
     descriptors = count_descriptors();
     return 0;
