@@ -20,6 +20,7 @@ from udr_loops import (
     route,
     wait_until_threads_are_free,
 )
+from udr_processes import wait_until
 
 TLS = pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 MODULES = ("deflate", "filter", "substitute", "include", "ext_filter", "cgid", "alias", "dir", "headers")
@@ -67,8 +68,6 @@ def respond(exchange, body, content_type):
 def behave(exchange):
     target = exchange.request.target
     content_type = "text/html" if "html" in target or "included" in target else "text/plain"
-    if "adopt" in target:
-        time.sleep(0.02)
     if "failing" in target:
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\nhello")
         exchange.close()
@@ -293,7 +292,7 @@ def test_subrequests_wait_in_their_thread(sandbox):
         client.send_request("GET", "/page.shtml")
         first.send_request("GET", "/page.shtml")
         backend.wait_for_requests(2)
-        assert busy_threads(httpd) <= 2
+        wait_until(lambda: busy_threads(httpd) <= 2, "nobody else to be busy")
         assert fetch(httpd.port, "/short").text == "/short"
         gate.open()
         assert client.read_response().text == first.read_response().text == "a the part b"

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 
+LISTENING, TIME_WAIT = "0A", "06"  # states in /proc/net/tcp
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,6 +45,17 @@ def _all_processes():
 def children_of(pid):
     """The direct children of a process, those that have ended but were not waited for left out."""
     return [child for child, fields in _all_processes() if int(fields[1]) == pid and fields[0] != "Z"]
+
+
+def threads_that_run(pid):
+    """How many threads of a process are at work, or would be if they had a processor."""
+    states = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            states.append(_stat(f"{pid}/task/{thread}")[0])
+        except TypeError:
+            pass  # it has ended meanwhile
+    return sum(state != "S" for state in states)
 
 
 def session_members(session):
@@ -83,6 +95,29 @@ def open_descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def listening_ports(pid):
+    """The TCP ports on which a process listens."""
+    ports = {}
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        columns = line.split()
+        if columns[3] == LISTENING:
+            ports[f"socket:[{columns[9]}]"] = int(columns[1].rpartition(":")[2], 16)
+    found = set()
+    for name in _names_in(f"/proc/{pid}/fd"):
+        try:
+            found.add(ports.get(os.readlink(f"/proc/{pid}/fd/{name}")))
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return found - {None}
+
+
+def _names_in(directory):
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+
+
 def mappings(pid):
     """How many mappings a process has, and how many bytes in those that it shares with others."""
     lines = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
@@ -102,11 +137,10 @@ def unix_sockets_under(directory):
 
 def tcp_connections(ports):
     """How many connections servers have open on these local ports."""
-    listening, time_wait = "0A", "06"
     count = 0
     for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
         columns = line.split()
-        if int(columns[1].rpartition(":")[2], 16) in ports and columns[3] not in (listening, time_wait):
+        if int(columns[1].rpartition(":")[2], 16) in ports and columns[3] not in (LISTENING, TIME_WAIT):
             count += 1
     return count
 
