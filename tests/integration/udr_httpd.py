@@ -278,10 +278,17 @@ class Httpd:
         self._server.send(number)
 
     def graceful(self):
-        """A graceful restart, finished when httpd says so."""
+        """A graceful restart, finished when httpd says so and no old child takes a connection any more."""
         before = self._starts()
+        children = set(self.children())
         self._server.send(signal.SIGUSR1)
         wait_until(lambda: self._starts() > before, f"httpd to restart\n{self.log.text()}", 30, 0.02)
+        if self.settings.mpm != "prefork":  # whose children listen on until they have served their only client
+            old = lambda: [child for child in children.intersection(self.children()) if self._listens(child)]
+            wait_until(lambda: not old(), "the old children to listen no more", 20, 0.005)
+
+    def _listens(self, child):
+        return bool(udr_processes.listening_ports(child) & {self.port, self.tls_port})
 
     def renew(self):
         """A graceful restart, after which no old child takes a connection any more."""
