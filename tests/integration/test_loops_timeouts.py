@@ -53,26 +53,33 @@ def seconds(action, *arguments):
 @TLS
 @pytest.mark.parametrize("come", [connect, adopted], ids=["first", "adopted"])
 def test_silence_in_the_request_body(sandbox, backend, tls, come):
-    """408, as soon as nothing has come for that long; the member is free then."""
+    """408, as soon as nothing has come for that long; the member is free then. Meanwhile it holds no thread."""
     httpd = loop_httpd(sandbox, "Timeout 1\n" + route(backend), tls=tls)
     allow_complaints(httpd)
-    with come(httpd, tls) as client:
-        client.send_request("POST", "/app/x", [("Content-Length", "100")])
-        client.send(b"some")
-        backend.wait_for_requests(1)
-        wait_until_threads_are_free(httpd, 0.9)
-        end, took = seconds(end_of, client)
-        assert end == (408, True) and 0.5 < took < 10
+
+    def is_silent():
+        """Whether the threads were seen to be free before it could end."""
+        with come(httpd, tls) as client:
+            sent, begun = time.monotonic(), len(backend.requests)
+            client.send_request("POST", "/app/x", [("Content-Length", "100")])
+            client.send(b"some")
+            backend.wait_for_requests(begun + 1)
+            wait_until_threads_are_free(httpd)
+            was_free = time.monotonic() - sent < 1
+            assert end_of(client) == (408, True) and 0.9 < time.monotonic() - sent < 15
+        return was_free
+
+    assert any(is_silent() for _ in range(5)), "not once, on however busy a machine"
     backend.wait_for(lambda: not backend.open_connections, "the member to be free", 5)
 
 
 def test_body_that_drips_within_the_timeout(sandbox, backend):
     """What moves is not ended by Timeout, however long it takes."""
-    httpd = loop_httpd(sandbox, "Timeout 1\n" + route(backend))
+    httpd = loop_httpd(sandbox, "Timeout 4\n" + route(backend))
     with adopted(httpd) as client:
         client.send_request("POST", "/app/x", [("Content-Length", "8")])
         for byte in b"dripping":
-            assert client.quiet(0.3)
+            assert client.quiet(0.6)
             client.send(bytes([byte]))
         assert client.read_response().text == "dripping"
         assert client.fetch("/short").text == "/short"
@@ -121,11 +128,11 @@ def test_client_that_takes_nothing_of_a_response_that_is_complete(sandbox):
 
 def test_client_that_reads_slowly_is_not_ended(sandbox):
     backend = sandbox.scripted("app", lambda exchange: exchange.respond(body=b"x" * 600_000))
-    httpd = loop_httpd(sandbox, "Timeout 1\nSendBufferSize 4096\n" + route(backend))
+    httpd = loop_httpd(sandbox, "Timeout 4\nSendBufferSize 4096\n" + route(backend))
     with adopted(httpd, receive_buffer=4096) as client:
         client.send_request("GET", "/app/x")
         for _ in range(8):
-            time.sleep(0.4)
+            time.sleep(0.6)
             assert client.stream.fill(8192)
         assert client.read_response().complete
         assert client.fetch("/short").text == "/short"
@@ -147,7 +154,7 @@ def test_head_that_is_never_finished(sandbox, tls, part):
 
     (looped, took), (threaded, _) = pair.outcomes(lambda client: seconds(run, client), tls)
     assert looped == threaded
-    assert 0.7 < took < 15
+    assert 0.9 < took < 15
 
 
 @pytest.mark.parametrize("loops", ["1", "Off"])
@@ -175,9 +182,9 @@ def test_timeout_is_that_of_the_requests_host(sandbox, backend, loops):
         assert client.quiet(2.5)
         client.send(b"later")
         assert client.read_response().text == "later"
+        sent = time.monotonic()
         client.send_request("POST", "/app/x", [("Content-Length", "5")], host="hasty")
-        (end, took) = seconds(end_of, client)
-        assert end == (408, True) and 0.7 < took < 10
+        assert end_of(client) == (408, True) and 0.9 < time.monotonic() - sent < 15
 
 
 # --- mod_reqtimeout ---------------------------------------------------------------------------------------------------
@@ -193,7 +200,7 @@ def test_reqtimeout_of_heads(sandbox, backend, tls, target):
 
     def run(client):
         client.send(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nX-Dripping: ".encode())
-        for _ in range(40):
+        for _ in range(60):
             if not client.quiet(0.25):
                 break
             client.send(b"d")
@@ -201,7 +208,7 @@ def test_reqtimeout_of_heads(sandbox, backend, tls, target):
 
     (looped, took), (threaded, _) = pair.outcomes(lambda client: seconds(run, client), tls)
     assert looped == threaded
-    assert 1.5 < took < 8
+    assert 1.9 < took < 12
     assert not backend.requests
 
 
@@ -215,7 +222,7 @@ def test_reqtimeout_of_bodies(sandbox, backend, tls, how):
     def run(client):
         client.send_request("POST", "/app/x", [("Content-Length", "1000")])
         client.send(b"some")
-        for _ in range(24):
+        for _ in range(60):
             if not client.quiet(0.25):
                 break
             if how == "dripping":
@@ -224,14 +231,14 @@ def test_reqtimeout_of_bodies(sandbox, backend, tls, how):
 
     (looped, took), (threaded, _) = pair.outcomes(lambda client: seconds(run, client), tls)
     assert looped == threaded
-    assert 0.7 < took < 6
+    assert 0.9 < took < 12
     backend.wait_for(lambda: not backend.open_connections, "the member to be free", 5)
 
 
 def test_reqtimeout_begins_with_each_request(sandbox, backend):
     """The pause between two requests is KeepAliveTimeout's; each body has its own time."""
     httpd = loop_httpd(
-        sandbox, "RequestReadTimeout header=2 body=2\n" + route(backend), modules=["reqtimeout"], tls=False
+        sandbox, "RequestReadTimeout header=4 body=4\n" + route(backend), modules=["reqtimeout"], tls=False
     )
     with adopted(httpd) as client:
         for number in range(4):
@@ -241,7 +248,7 @@ def test_reqtimeout_begins_with_each_request(sandbox, backend):
             assert client.quiet(0.3)
             client.send(str(number).encode())
             assert client.read_response().text == f"numb{number}"
-        assert client.quiet(2.5)
+        assert client.quiet(4.5)
         assert client.fetch("/short").text == "/short"
 
 
@@ -249,7 +256,7 @@ def test_reqtimeout_with_a_minimal_rate(sandbox, backend):
     """Debian's own setting, faster: what comes quickly enough is not ended."""
     httpd = loop_httpd(
         sandbox,
-        "RequestReadTimeout header=2-4,minrate=500 body=1,minrate=1000\n" + route(backend),
+        "RequestReadTimeout header=4-8,minrate=500 body=4,minrate=1000\n" + route(backend),
         modules=["reqtimeout"],
     )
     allow_complaints(httpd)
@@ -260,7 +267,7 @@ def test_reqtimeout_with_a_minimal_rate(sandbox, backend):
             client.send(b"q" * 1000)
         assert client.read_response().body == b"q" * 20_000
         client.send_request("POST", "/app/x", [("Content-Length", "20000")])
-        for _ in range(40):
+        for _ in range(80):
             if not client.quiet(0.2):
                 break
             client.send(b"s" * 20)
