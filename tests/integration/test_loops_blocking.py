@@ -7,8 +7,8 @@ import pytest
 from udr_client import curl
 from udr_loops import adopted, connect, loop_httpd, route
 
-# Of a busy machine; httpd would block for Timeout, which is 8 seconds here.
-SOON = 3
+# Of a busy machine; httpd would block for Timeout, which is 30 seconds here.
+SOON = 15
 
 
 def assert_served(neighbour):
@@ -19,7 +19,7 @@ def assert_served(neighbour):
 @pytest.mark.parametrize("lines, status", [(b"\r\n\r\n", 200), (b"\r\n" * 8, 200), (b"\n\n", 400)])
 def test_empty_lines_and_no_request(sandbox, lines, status):
     """httpd skips them and then waits for a request line. (It is strict about bare line feeds.)"""
-    httpd = loop_httpd(sandbox, "Timeout 8\nKeepAliveTimeout 8")
+    httpd = loop_httpd(sandbox, "Timeout 30\nKeepAliveTimeout 30")
     with adopted(httpd) as client, adopted(httpd) as neighbour:
         client.send(lines)
         time.sleep(0.2)
@@ -31,7 +31,7 @@ def test_empty_lines_and_no_request(sandbox, lines, status):
 def test_chunked_body_without_its_last_line(sandbox):
     """httpd's filter for chunked bodies waits for the end of the trailers."""
     backend = sandbox.scripted("app", lambda exchange: exchange.respond(body=exchange.request.body))
-    httpd = loop_httpd(sandbox, "Timeout 8\n" + route(backend))
+    httpd = loop_httpd(sandbox, "Timeout 30\n" + route(backend))
     with adopted(httpd) as client, adopted(httpd) as neighbour:
         client.send(b"POST /app/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n")
         time.sleep(0.3)
@@ -99,7 +99,7 @@ def test_body_for_the_last_hop_does_not_come(sandbox, method, tls):
 @pytest.mark.parametrize("line", ["GET /short", "GET /nothing", "OPTIONS *"])
 def test_upgrade_to_http2(sandbox, line):
     """httpd's own: a whole session in the thread that reads the request. On a loop it is not taken."""
-    httpd = loop_httpd(sandbox, "Protocols h2c http/1.1\nTimeout 8", modules=["http2"])
+    httpd = loop_httpd(sandbox, "Protocols h2c http/1.1\nTimeout 30", modules=["http2"])
     with adopted(httpd) as client, adopted(httpd) as neighbour:
         client.send(line.encode() + b" HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"
                     b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
@@ -128,7 +128,7 @@ def test_long_head_and_body_for_a_client_that_reads_nothing(sandbox, lines):
         exchange.send(b"b" * 120_000)
 
     backend = sandbox.scripted("app", behave)
-    httpd = loop_httpd(sandbox, "Timeout 8\nSendBufferSize 8192\n" + route(backend, parameters="flushwait=500"))
+    httpd = loop_httpd(sandbox, "Timeout 30\nSendBufferSize 8192\n" + route(backend, parameters="flushwait=500"))
     with connect(httpd, receive_buffer=2048) as client, adopted(httpd) as neighbour:
         assert client.fetch("/adopt").status == 200
         client.send(b"GET /app/x HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -9,7 +9,7 @@ from udr_loops import adopted, connect, loop_httpd, route, wait_until_threads_ar
 from udr_processes import wait_until
 
 # Of a busy machine; the resolver would block for ever.
-SOON = 5
+SOON = 15
 
 LINE = "%h %U %>s"
 

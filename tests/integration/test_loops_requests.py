@@ -186,10 +186,10 @@ def test_large_heads_are_not_waited_for_twice(usual):
     data = request("GET /app/large HTTP/1.1", *[f"X-{n}: {'y' * 1000}" for n in range(30)])
     with adopted(usual.looped) as client:
         started = time.monotonic()
-        for _ in range(8):
+        for _ in range(20):
             client.send(data)
             assert client.read_response().text == "/app/large"
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < 15  # not a second for each
 
 
 def test_head_that_comes_byte_by_byte(usual):
