@@ -34,7 +34,16 @@ def sockets_of(pid, port):
     """A process's descriptors that are connected with that port of a client's."""
     rows = [line.split() for line in pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     inodes = {f"socket:[{row[9]}]" for row in rows if int(row[2].rpartition(":")[2], 16) == port}
-    return {int(link.name) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir() if str(link.readlink()) in inodes}
+    return {number for number, link in links_of(pid) if link in inodes}
+
+
+def links_of(pid):
+    """A process's descriptors, and what they are."""
+    for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            yield int(descriptor.name), str(descriptor.readlink())
+        except FileNotFoundError:
+            pass  # closed meanwhile
 
 
 def watched_with(pid, descriptors):

@@ -17,7 +17,7 @@ SCRIPTS = {
     "redirect": 'printf "Location: /app/redirected\\r\\n\\r\\n"',
     "large": 'printf "Content-Type: text/plain\\r\\n\\r\\n"; head -c 300000 /dev/zero | tr "\\\\0" "z"',
     "broken": 'echo "no header"',
-    "slow": 'sleep 2; printf "Content-Type: text/plain\\r\\n\\r\\nslow"',
+    "slow": 'until [ -e go-on ]; do sleep 0.05; done; printf "Content-Type: text/plain\\r\\n\\r\\nslow"',
 }
 
 SCRIPTING = """
@@ -248,11 +248,10 @@ def test_script_that_is_slow_keeps_nobody_waiting(sandbox):
     make_scripts(httpd)
     with adopted(httpd) as slow, adopted(httpd) as other:
         slow.send_request("GET", "/cgi/slow")
-        answered = 0
-        while slow.quiet(0):
+        for _ in range(100):
             assert other.fetch("/short").text == "/short"
-            answered += 1
-        assert answered > 50
+        assert slow.quiet(0)
+        (httpd.root / "cgi/go-on").touch()
         assert slow.read_response().text == "slow"
     wait_until_threads_are_free(httpd)
 
@@ -289,8 +288,10 @@ def test_slow_password_check_keeps_nobody_waiting(sandbox):
         udsroute_log_level="debug",
     )
     (httpd.root / "passwords").write_text(f"alice:{SLOW_PASSWORD}\n")
+    begun = time.monotonic()
     with adopted(httpd) as client:
         for number in range(5):
             assert client.fetch(f"/app/{number}", fields=ALICE).text == f"GET /app/{number}"
         assert client.fetch("/app/x").status == 401
-    assert len(httpd.log.find("hooks before the handler took")) == 1
+    # The loop tries again after five seconds, which a busy machine may need for this.
+    assert 1 <= len(httpd.log.find("hooks before the handler took")) <= 1 + (time.monotonic() - begun) // 5
