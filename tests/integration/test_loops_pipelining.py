@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests that are sent before the last one is answered, on connections that live on a loop: each is answered, in the
 order of asking, whoever serves it. And Expect: 100-continue, where a client does wait."""
+import os
 import time
 
 import pytest
@@ -50,6 +51,8 @@ def _pair(module_sandbox, backend):
     pair = Pair(module_sandbox, CONFIG + route(backend), modules=["cgid", "alias"], tls=True)
     (pair.site / "file.txt").write_text("a file\n")
     (pair.site / "errors.txt").write_text("nothing there\n")
+    for name in ("file.txt", "errors.txt"):
+        os.utime(pair.site / name, (0, 1_600_000_000))  # what is new has a weak ETag, for a second
     for httpd in pair.httpds:
         scripts = httpd.root / "cgi"
         scripts.mkdir(mode=0o755)
