@@ -301,7 +301,7 @@ def test_lives_at_random(sandbox, park):
     stop.set()
     for thread in members:
         thread.join(PATIENCE)
-    read = lambda: [line for line in (httpd.root / "logs/access.log").read_text().splitlines() if "/chat/x" in line]
+    read = lambda: [line for line in httpd.logged_lines() if "/chat/x" in line]
     wait_until(lambda: len(read()) >= count, "a line for each tunnel", 20, 0.05)
     assert len(read()) == count
     if has_loops():

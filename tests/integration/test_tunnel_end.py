@@ -5,6 +5,7 @@ import select
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -13,6 +14,7 @@ from udr_client import fetch
 from udr_processes import cpu_seconds, wait_until
 from udr_tunnel import PATIENCE, SWITCH, End, Switchboard, ask, chat_route, connect, has_loops, noise, open_tunnel
 from udr_tunnel import switched, tunnel_httpd, turn_is_free, used
+from udr_wire import Closed
 
 WAYS = pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 COMING = pytest.mark.parametrize("come", [connect, used], ids=["first", "used"])
@@ -119,17 +121,27 @@ def test_client_that_has_half_closed_before_the_101(sandbox, come):
 
     switchboard = Switchboard(sandbox, answer=answer)
     httpd = tunnel_httpd(sandbox, chat_route(switchboard))
-    with come(httpd) as client:
-        ask(client, along=b"all I have to say")
-        client.sock.shutdown(1)
-        gate.set()
-        near, far = switched(client), switchboard.next_end()
-        with far:
-            assert far.read_to_end() == b"all I have to say"
-            far.send(b" late")
-            assert near.read(10) == b"early late"
-            far.close()
-            assert near.ends()
+
+    def is_switched():
+        gate.clear()
+        with come(httpd) as client:
+            ask(client, along=b"all I have to say")
+            client.sock.shutdown(1)
+            gate.set()
+            far = switchboard.next_end()
+            with far:
+                try:
+                    near = switched(client)
+                except Closed:
+                    return False
+                assert far.read_to_end() == b"all I have to say"
+                far.send(b" late")
+                assert near.read(10) == b"early late"
+                far.close()
+                return near.ends()
+
+    # The answer is waited for for a tenth of a second, in which a busy machine may not come to send it.
+    assert any(is_switched() for _ in range(10))
 
 
 @COMING
@@ -389,16 +401,28 @@ def test_silence_ends_a_tunnel(impatient, switchboard, tls, come):
 @pytest.mark.parametrize("talker", ["client", "member"])
 def test_whatever_moves_keeps_a_tunnel_open(impatient, switchboard, tls, come, talker):
     """One byte in one direction every half a second, for longer than `timeout`."""
-    near, far = open_tunnel(impatient, switchboard, tls, come)
-    with near, far:
-        speaker, listener = (near, far) if talker == "client" else (far, near)
-        for _ in range(6):
-            speaker.send(b"x")
-            assert listener.read(1) == b"x"
-            assert listener.quiet(0.4)
-        assert not impatient.log.find("UDR0020")
-        assert far.ends(20) and near.ends(20)
-        impatient.log.expect(IDLE)
+
+    def is_kept_open():
+        """False: the machine was so busy that a pause came to be longer than `timeout`."""
+        near, far = open_tunnel(impatient, switchboard, tls, come)
+        with near, far:
+            speaker, listener = (near, far) if talker == "client" else (far, near)
+            heard = time.monotonic()
+            try:
+                for _ in range(6):
+                    speaker.send(b"x")
+                    assert listener.read(1) == b"x"
+                    heard = time.monotonic()
+                    assert listener.quiet(0.4)
+            except (AssertionError, OSError):
+                assert time.monotonic() - heard > 0.9
+                return False
+            finally:
+                assert far.ends(20) and near.ends(20)
+                impatient.log.expect(IDLE)
+        return True
+
+    assert any(is_kept_open() for _ in range(5))
 
 
 @WAYS

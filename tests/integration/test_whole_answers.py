@@ -199,7 +199,7 @@ class Host:
         """What the access log says of the requests for that path."""
 
         def read():
-            lines = self.log.read_text().splitlines() if self.log.exists() else []
+            lines = self.log.read_text().split("\n")[:-1] if self.log.exists() else []
             return [line for line in lines if line.endswith(f" {path}")]
 
         wait_until(lambda: len(read()) >= count, f"{count} lines about {path} in the access log")
