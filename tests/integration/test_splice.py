@@ -111,7 +111,11 @@ def listener_of(httpd):
         if int(columns[1].rpartition(":")[2], 16) == httpd.port and columns[3] == "0A":
             inodes.add(f"socket:[{columns[9]}]")
     for name in os.listdir(f"/proc/{httpd.pid}/fd"):
-        if os.readlink(f"/proc/{httpd.pid}/fd/{name}") in inodes:
+        try:
+            is_listening = os.readlink(f"/proc/{httpd.pid}/fd/{name}") in inodes
+        except FileNotFoundError:
+            continue  # closed meanwhile
+        if is_listening:
             process = os.pidfd_open(httpd.pid)
             descriptor = libc.syscall(PIDFD_GETFD, process, int(name), 0)
             os.close(process)
@@ -130,7 +134,8 @@ def unpaced(httpd):
 @pytest.fixture(name="httpd", params=["1", "Off", "1 without pipes"])
 def _httpd(request, sandbox, backend):
     """With a loop, and with worker threads only."""
-    config = "Timeout 3\n" + route(backend)
+    timeout = 3 if request.function is test_client_that_stops_reading else 60
+    config = f"Timeout {timeout}\n" + route(backend)
     loops, _, without_pipes = request.param.partition(" ")
     httpd = unpaced(loop_httpd(sandbox, config, loops=loops, modules=["logio"], access_log=FORMAT))
     if without_pipes:
@@ -154,7 +159,7 @@ def refuse_pipes(sandbox, httpd):
 class Splices:
     """What a child moves by splice(2) while the test does something."""
 
-    CALL = re.compile(r"splice\(.*\) += (\d+)")
+    CALL = re.compile(r"splice(?:\(| resumed).*\) += (\d+)")
 
     def __init__(self, sandbox, httpd):
         self.sandbox = sandbox
@@ -359,10 +364,13 @@ def wait_until_forgotten(httpd, backend, before):
 
 
 def warmed_up(httpd, backend):
-    """Descriptors that the child has once it has made what it keeps: pipes, too. In each thread that may serve."""
-    clients = [connect(httpd) for _ in range(4)]
+    """Descriptors that the child has once it has made what it keeps: pipes, too. In each thread that may serve: none is
+    done before all are at it."""
+    clients = [connect(httpd, receive_buffer=16384) for _ in range(4)]
     for client in clients:
-        client.send_request("GET", f"/app/plain/{MIB}")
+        client.send_request("GET", f"/app/plain/{4 * MIB}")
+    at_it = lambda: sum(one.busy and bool(one.requests) for one in backend.connections)
+    backend.wait_for(lambda: at_it() == 4, "all to be at it")
     for client in clients:
         assert client.read_response().complete
     for client in clients:

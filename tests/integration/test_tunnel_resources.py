@@ -86,12 +86,12 @@ def test_nothing_is_left(sandbox, tls):
     for _ in range(4):
         round_of_tunnels(httpd, switchboard, tls)
         wait_until(lambda: busy_threads(httpd) == 0, "the threads to be free", 10, 0.02)
-        settled = open_descriptors(child) if not figures else figures[0][0]
+        # One of those of the beginning may have been about to be closed, or not yet made.
+        settled = figures[0][0] + 10 if figures else 100
         wait_until(lambda wanted=settled: open_descriptors(child) <= wanted, "the descriptors to be closed", 20, 0.02)
         figures.append((open_descriptors(child), threads_of(child), httpd.private_bytes()))
     descriptors, threads, memory = zip(*figures)
-    assert descriptors[0] < 100
-    assert max(descriptors) == descriptors[0], figures
+    assert max(descriptors) <= descriptors[0] + 10 < 110, figures
     assert len(set(threads)) == 1, figures
     # The first round makes what is kept for use again; what every tunnel left behind would show in the others.
     assert max(memory[2:]) - memory[1] < (8 if sanitized() else 1) * MIB, figures
