@@ -14,6 +14,6 @@ def test_a_step_that_sleeps_is_named(sandbox):
         assert_answered(client.fetch(path), path)
     counts, holds = stage.end()
     pattern = re.compile(r"a loop was held for (\d+) us by a task, \d+ us of it by a task;")
-    held = [int(pattern.match(line)[1]) for line in holds]
-    assert len(held) == counts["coming>loop"] > 0
-    assert min(held) >= 20_000
+    held = [int(match[1]) for match in map(pattern.match, holds) if match]
+    # (A busy machine may hold a loop, too.)
+    assert sum(us >= 20_000 for us in held) >= counts["coming>loop"] > 0
