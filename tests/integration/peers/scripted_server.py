@@ -26,6 +26,17 @@ def response_bytes(status=200, body=b"", fields=(), reason="Scripted"):
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
+def wait_until_readable(sock):
+    """Takes nothing yet: whoever does says first that it does, and so nothing is ever in nobody's hands (settle())."""
+    poll = select.poll()
+    try:
+        poll.register(sock, select.POLLIN)
+    except ValueError as problem:
+        raise OSError("closed meanwhile") from problem
+    if not poll.poll(None if sock.gettimeout() is None else sock.gettimeout() * 1000):
+        raise TimeoutError
+
+
 class Connection:
     """One accepted connection."""
 
@@ -138,6 +149,7 @@ class ScriptedServer:
         self._lock = threading.Lock()
         self._threads = []
         self._stopping = False
+        self._takes_one = False  # a connection that is not in `connections` yet
         self._inode = None
         self._acceptor = None
         self._listen(backlog, mode)
@@ -172,12 +184,13 @@ class ScriptedServer:
         self.wait_for(self._is_settled, "the end of what is under way", timeout)
 
     def _is_settled(self):
-        open_now = self.open_connections
+        accepted, open_now = self.accepted, self.open_connections
         try:
             pending, _, _ = select.select([self.sock, *[connection.sock for connection in open_now]], [], [], 0)
         except (OSError, ValueError):  # closed meanwhile: look again
             return False
-        return not pending and not any(connection.busy for connection in open_now)
+        is_taking = self._takes_one or self.accepted > accepted
+        return not pending and not is_taking and not any(connection.busy for connection in open_now)
 
     def forget(self):
         """Forgets the requests so far; open connections stay as they are."""
@@ -212,12 +225,16 @@ class ScriptedServer:
             if self.accept_pause:
                 time.sleep(self.accept_pause)
             try:
+                wait_until_readable(self.sock)
+                self._takes_one = True
                 sock, _ = self.sock.accept()
             except OSError:
+                self._takes_one = False
                 return
             with self._lock:
                 connection = Connection(self, sock, len(self.connections) + 1)
                 self.connections.append(connection)
+            self._takes_one = False
             thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -239,8 +256,9 @@ class ScriptedServer:
         """Serves one request; False when the connection has ended."""
         connection.busy = bool(connection.stream.buffer)
         if not connection.busy:
-            connection.stream.fill()
+            wait_until_readable(connection.sock)
             connection.busy = True
+            connection.stream.fill()
         request = self.read_head(connection.stream)
         if request is None:
             connection.close()
