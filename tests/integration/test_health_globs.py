@@ -4,7 +4,7 @@ import pytest
 
 from udr_balancers import balancer
 from udr_client import fetch
-from udr_health import STATUS, Patient, answers, leader, members, wait_for_state, well
+from udr_health import STATUS, Patient, answers, fall_ill, get_well, leader, members, undisturbed, well
 from udr_processes import wait_until
 
 RUNNERS = {
@@ -47,11 +47,16 @@ def wait_until_checked(httpd, patient, count):
     )
 
 
-def requests_reach(httpd, patient, count=8):
-    patient.server.forget()
-    for _ in range(count):
-        assert fetch(httpd.port, "/x").status == 200
-    return "/x" in asked(patient)
+def requests_reach(httpd, patient, ill=(), count=8):
+    """ill: the names of those that are meant to be."""
+
+    def ask():
+        patient.server.forget()
+        return [fetch(httpd.port, "/x").status for _ in range(count)], "/x" in asked(patient)
+
+    statuses, reached = undisturbed(httpd, ask, ill)
+    assert statuses == [200] * count
+    return reached
 
 
 def test_a_socket_that_appears_is_checked_first(sandbox, runner):
@@ -60,42 +65,39 @@ def test_a_socket_that_appears_is_checked_first(sandbox, runner):
     assert requests_reach(httpd, first)
     second = Patient(sandbox, "b", ill)
     wait_until_checked(httpd, second, 3)
-    assert not requests_reach(httpd, second)
+    assert not requests_reach(httpd, second, ill="b")
     second.behaviour = well
-    wait_until(lambda: requests_reach(httpd, second), "requests for it")
+    wait_until(lambda: requests_reach(httpd, second, ill="b"), "requests for it")
     # One that goes is not asked any more, and its name comes back as another.
     second.stop()
     wait_until(lambda: members(httpd).get("b", {"state": "down"})["state"] != "up", "it to be gone")
     third = Patient(sandbox, "b", ill)
     wait_until_checked(httpd, third, 3)
-    assert not requests_reach(httpd, third)
+    assert not requests_reach(httpd, third, ill="b")
     third.behaviour = well
-    wait_until(lambda: requests_reach(httpd, third), "requests for it")
+    wait_until(lambda: requests_reach(httpd, third, ill="b"), "requests for it")
 
 
 def test_a_member_of_a_directory_that_falls_ill(sandbox, runner):
     patients = [Patient(sandbox, name) for name in "ab"]
     httpd = start(sandbox, runner)
-    for name in "ab":
-        wait_for_state(httpd, name, "up")
-    patients[0].behaviour = ill
-    httpd.log.expect(r"UDR0040: member \S*/a\.sock\S* of balancer app is down")
-    assert not requests_reach(httpd, patients[0])
+    line = fall_ill(httpd, patients[0], ill, r"\(500\)")
+    assert "a.sock|http://localhost/ of balancer app is down" in line.raw
+    assert not requests_reach(httpd, patients[0], ill="a")
     former = leader(httpd)
     httpd.graceful()
     wait_until(lambda: leader(httpd) != former, "a new child to check")
-    assert not requests_reach(httpd, patients[0])
-    patients[0].behaviour = well
-    httpd.log.expect(r"UDR0041: member \S*/a\.sock")
+    assert not requests_reach(httpd, patients[0], ill="a")
+    get_well(httpd, patients[0])
     assert requests_reach(httpd, patients[0])
 
 
 def test_expressions_of_a_directory(sandbox):
-    head = "UDSHealthExpr fine {hc('body') =~ /fine/}\nUDSHealthTemplate web hcmethod=GET hcexpr=fine hcinterval=200ms\n"
+    head = "UDSHealthExpr fine {hc('body') =~ /fine/}\nUDSHealthTemplate web hcmethod=GET hcexpr=fine hcinterval=5s\n"
     good, bad = Patient(sandbox, "a", answers(body="fine")), Patient(sandbox, "b", answers(body="ill"))
     httpd = start(sandbox, ("event", head), "hctemplate=web")
     httpd.log.expect(r"UDR0040: member \S*/b\.sock.*not what hcexpr asks for")
-    assert requests_reach(httpd, good) and not requests_reach(httpd, bad)
+    assert requests_reach(httpd, good, ill="b") and not requests_reach(httpd, bad, ill="b")
 
 
 def test_many_that_come_and_go(sandbox, runner):

@@ -15,9 +15,10 @@ from udr_health import STATUS, Patient, answers, health, members, wait_for_state
 from udr_processes import wait_until
 
 TRIALS = 20
-# What a user of an idle machine sees is 50 ms (docs/health.md); this bound is for one that runs other tests besides,
-# and still far from the 30 s of hcinterval.
-AT_ONCE = 1.5  # seconds
+# What a user of an idle machine sees is 50 ms (docs/health.md); these bounds are for one that runs other tests besides,
+# and still far from the 30 s of hcinterval. All trials but two are held to the first: a machine may stall.
+AT_ONCE = 0.5  # seconds
+SOON = 6.0
 CHECKED = "hcmethod=GET hcuri=/healthz hcinterval=30"
 
 
@@ -121,7 +122,8 @@ def test_gone_and_back(sandbox, comer, parameters, capsys):
         assert len(comer.served) == served + 2, "every other request is its"
     with capsys.disabled():
         print(f" [out after {max(away) * 1000:.0f} ms, back after {max(back) * 1000:.0f} ms at worst]", end="")
-    assert max(away) < AT_ONCE and max(back) < AT_ONCE
+    for took in (sorted(away), sorted(back)):
+        assert took[-3] < AT_ONCE and took[-1] < SOON, took
 
 
 def test_nobody_listens_for_a_while(sandbox, comer):
@@ -136,7 +138,7 @@ def test_nobody_listens_for_a_while(sandbox, comer):
     time.sleep(0.5)
     assert members(httpd)["a"]["state"] == "down"
     since = comer.listen()
-    assert time_until(httpd, "a", {"up"}, since) < AT_ONCE
+    assert time_until(httpd, "a", {"up"}, since) < SOON
     assert health(httpd, "a")["fails"] == failed
 
 

@@ -4,15 +4,28 @@ import json
 import signal
 
 from udr_client import fetch
-from udr_health import DOWN, INTERVAL, STATUS, UP, health, state, wait_for_checks, wait_for_state
+from udr_health import (
+    DOWN,
+    INTERVAL,
+    LATE,
+    STATUS,
+    UP,
+    health,
+    state,
+    undisturbed,
+    wait_for_state,
+    wait_until_checked,
+)
 from udr_peers import start_node
 from udr_php import make_site, start_fpm, variables
+from udr_processes import wait_until
 
 PONG = "UDSHealthExpr pong {hc('body') =~ /^pong$/}\n"
-CHECKED = f"hcmethod=GET hcuri=/ping hcexpr=pong hcinterval={INTERVAL} timeout=2"
+CHECKED = "hcmethod=GET hcuri=/ping hcexpr=pong hcinterval={} timeout=2"
+ONCE = "5s"  # at the start, and in time however busy the machine is
 
 
-def checked_site(sandbox, parameters=CHECKED, target="fcgi://localhost@SITE@"):
+def checked_site(sandbox, parameters=CHECKED.format(ONCE), target="fcgi://localhost@SITE@"):
     """Two pools with names of their own behind a balancer."""
     pools = {name: start_fpm(sandbox, name, children=4) for name in ("a", "b")}
     root = make_site(sandbox)
@@ -27,7 +40,7 @@ def checked_site(sandbox, parameters=CHECKED, target="fcgi://localhost@SITE@"):
 def test_ping_page(sandbox):
     httpd, _ = checked_site(sandbox)
     for name in ("a", "b"):
-        wait_for_checks(httpd, name, 2)
+        wait_until_checked(httpd, name)
         assert health(httpd, name)["fails"] == 0 and state(httpd, name) == "up", health(httpd, name)
     assert variables(fetch(httpd.port, "/app/vars.php"))["SCRIPT_NAME"] == "/app/vars.php"
 
@@ -43,7 +56,7 @@ def test_pages_of_php_fpm(sandbox):
 
 def test_body_that_is_asked_for(sandbox):
     """Another page than ping answers 200 as well, and is not what the expression asks for."""
-    httpd, _ = checked_site(sandbox, CHECKED.replace("/ping", "/answer.php?how=text"))
+    httpd, _ = checked_site(sandbox, CHECKED.format(ONCE).replace("/ping", "/answer.php?how=text"))
     for name in ("a", "b"):
         httpd.log.expect(DOWN.format(name) + r".*not what hcexpr asks for \(200\)")
         wait_for_state(httpd, name, "down")
@@ -51,16 +64,19 @@ def test_body_that_is_asked_for(sandbox):
 
 def test_stopped_pool_is_found_and_comes_back(sandbox):
     """SIGSTOP: it takes connections and says nothing."""
-    httpd, pools = checked_site(sandbox)
+    httpd, pools = checked_site(sandbox, CHECKED.format(INTERVAL))
+    httpd.log.allow(LATE)
     for name in pools:
-        wait_for_checks(httpd, name, 1)
+        wait_for_state(httpd, name, "up")
     pools["a"].signal_all(signal.SIGSTOP)
-    httpd.log.expect(DOWN.format("a"), timeout=20)
+    wait_for_state(httpd, "a", "down", 20)
+    wait_until(lambda: httpd.log.find(DOWN.format("a")), "that to be told")
     # The other one has all of it.
-    assert all(fetch(httpd.port, "/app/vars.php").status == 200 for _ in range(6))
+    ask = lambda: [fetch(httpd.port, "/app/vars.php").status for _ in range(6)]
+    assert undisturbed(httpd, ask, ill="a") == [200] * 6
     pools["a"].signal_all(signal.SIGCONT)
-    httpd.log.expect(UP.format("a"), timeout=20)
-    wait_for_state(httpd, "a", "up")
+    wait_for_state(httpd, "a", "up", 20)
+    wait_until(lambda: httpd.log.find(UP.format("a")), "that to be told")
 
 
 def test_fcgi_to_a_server_that_speaks_http(sandbox):
@@ -80,6 +96,6 @@ def test_http_to_php(sandbox):
 def test_check_of_a_server_that_speaks_http(sandbox):
     socket = start_node(sandbox, make_site(sandbox) / "vars.php")
     httpd = sandbox.httpd(
-        f'{STATUS}UDSRoute /x "unix:{socket}|fcgi://localhost/srv" hcmethod=GET hcuri=/ping hcinterval={INTERVAL}'
+        f'{STATUS}UDSRoute /x "unix:{socket}|fcgi://localhost/srv" hcmethod=GET hcuri=/ping hcinterval={ONCE}'
     )
     httpd.log.expect(DOWN.format("node") + ".*another protocol than its scheme says")

@@ -9,7 +9,7 @@ import pytest
 
 from udr_balancers import Load
 from udr_client import Client, curl, fetch
-from udr_health import DOWN, INTERVAL, STATUS, UP, members, wait_for_state, wait_until_checked
+from udr_health import INTERVAL, LATE, STATUS, fall_ill, undisturbed, wait_for_state
 from udr_uwsgi import command, environment, start_uwsgi, target, wait_until_stoppable
 
 SCHEMES = ("uwsgi", "scgi", "fcgi", "http")
@@ -343,6 +343,25 @@ def test_sticky_sessions(sandbox, pair, scheme):
 HEALTH = f"hcmethod=GET hcuri=/healthz hcinterval={INTERVAL}"
 
 
+class Uwsgi:
+    """One of the pair, as fall_ill() knows members: how it behaves is in its file."""
+
+    def __init__(self, name, file):
+        self.name = name
+        self._file = file
+
+    @property
+    def behaviour(self):
+        return self._file.read_text() if self._file.exists() else None
+
+    @behaviour.setter
+    def behaviour(self, illness):
+        if illness:
+            self._file.write_text(illness)
+        else:
+            self._file.unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize("parameters,illness", [("", "503 Ill"), ("hcexpr=well", "200 Ill")], ids=["status", "hcexpr"])
 @pytest.mark.parametrize("scheme", CGI)
 def test_health_checks(sandbox, pair, scheme, parameters, illness):
@@ -351,19 +370,17 @@ def test_health_checks(sandbox, pair, scheme, parameters, illness):
     expression = "UDSHealthExpr well {hc('body') =~ /well/}\n"
     config = STATUS + expression + balancer(sockets_of, scheme, f"{HEALTH} {parameters}")
     httpd = sandbox.httpd(config, udsroute_log_level="info")
-    by_socket = {"a": f"a-{scheme}", "b": f"b-{scheme}"}
-    for name in by_socket.values():
-        wait_until_checked(httpd, name)
-    assert {member["state"] for member in members(httpd).values()} == {"up"}
+    httpd.log.allow(LATE)
+    first = Uwsgi(f"a-{scheme}", files["a"])
+    wait_for_state(httpd, f"b-{scheme}", "up")
+    who = lambda: {fetch(httpd.port, "/app/who").text for _ in range(6)}
     try:
-        files["a"].write_text(illness)
-        httpd.log.expect(DOWN.format(by_socket["a"]))
-        assert {fetch(httpd.port, "/app/who").text for _ in range(6)} == {"b"}
+        fall_ill(httpd, first, illness, rf"\({illness.split()[0]}\)")
+        assert undisturbed(httpd, who, ill=first.name) == {"b"}
     finally:
-        files["a"].unlink(missing_ok=True)
-    wait_for_state(httpd, by_socket["a"], "up")
-    httpd.log.allow(UP.format(by_socket["a"]))
-    assert {fetch(httpd.port, "/app/who").text for _ in range(6)} == {"a", "b"}
+        first.behaviour = None
+    wait_for_state(httpd, first.name, "up")
+    assert undisturbed(httpd, who) == {"a", "b"}
 
 
 @pytest.mark.parametrize("scheme", CGI)

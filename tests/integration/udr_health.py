@@ -15,6 +15,10 @@ UDSRoute /udsroute-status !
 INTERVAL = "200ms"  # of most tests
 DOWN = r"UDR0040: member \S*/{}\.sock\S* .*is down"
 UP = r"UDR0041: member \S*/{}\.sock\S* .*is up"
+# Said of a member that is well where the machine has kept it, or the server, waiting. `hctimeout` is no longer than
+# `hcinterval`, which the tests want short: a test that checks each 200 ms lets this pass, asks for the words of the
+# illness that it is about (fall_ill()), and looks who gets requests in a quiet moment (undisturbed()).
+LATE = r"UDR0040: .*(no answer to a check within hctimeout|its listen backlog was full)"
 LEADER = re.compile(r"\[pid (\d+).*this process makes the health checks from now on")
 
 
@@ -50,6 +54,50 @@ def wait_for_checks(httpd, name, count, timeout=10):
 def wait_until_checked(httpd, name):
     """At least once."""
     wait_until(lambda: health(httpd, name)["last_check"], f"a check of {name}\n{httpd.log.text()}")
+
+
+def undisturbed(httpd, do, ill=()):
+    """What do() returns, in a time in which none of the members was down or failed a check but those that are meant to
+    be ill; after twenty tries in any."""
+
+    def fails():
+        """None while one is down."""
+        others = {name: member for name, member in members(httpd).items() if name not in ill}
+        is_quiet = all(member["state"] != "down" for member in others.values())
+        return {name: member["health"]["fails"] for name, member in others.items()} if is_quiet else None
+
+    for _ in range(20):
+        before = wait_until(fails, f"the others to be well\n{httpd.log.text()}")
+        result = do()
+        if fails() == before:
+            break
+    return result
+
+
+def fall_ill(httpd, patient, behaviour, words=""):
+    """Has a member that is well fall ill, and waits until that is told, in these words; its line. Anew where a check came
+    too late just then."""
+    told = DOWN.format(patient.name)
+    healthy = patient.behaviour
+    for _ in range(5):
+        wait_for_state(httpd, patient.name, "up")
+        before = len(httpd.log.find(told))
+        patient.behaviour = behaviour
+        wait_until(lambda: len(httpd.log.find(told)) > before, f"{patient.name} to be down\n{httpd.log.text()}")
+        line = httpd.log.find(told)[before]
+        if re.search(words, line.raw):
+            line.accounted = True
+            return line
+        patient.behaviour = healthy
+    raise AssertionError(f"{patient.name} is not told to be down for {words}\n{httpd.log.text()}")
+
+
+def get_well(httpd, patient, behaviour=None):
+    """The other way round; that it is told, too."""
+    told = UP.format(patient.name)
+    before = len(httpd.log.find(told))
+    patient.behaviour = behaviour or well
+    wait_until(lambda: len(httpd.log.find(told)) > before, f"{patient.name} to be up\n{httpd.log.text()}")
 
 
 def leader(httpd):
