@@ -79,6 +79,7 @@ def test_failontimeout(sandbox, is_failure):
     else:
         assert fetch(httpd.port, "/x").status == 504
         httpd.log.expect("UDR0009")
+    slow.wait_for_requests(2 - is_failure)  # it may have been slower than its timeout to take them
     assert len(slow.requests) == 2 - is_failure
 
 
@@ -88,7 +89,8 @@ def test_failontimeout(sandbox, is_failure):
 def test_turns_when_members_are_killed(sandbox):
     """All of them come back: as many requests are served at once afterwards as before."""
     member = Member(sandbox, "a", udsbackend()).start()
-    config = processes_for(32) + balancer(sandbox, {"a": "maxconn=2"})
+    # `hold` for a machine on which it takes its time to start.
+    config = processes_for(32) + balancer(sandbox, {"a": "maxconn=2 hold=7"})
     httpd = sandbox.httpd(config, children=2, udsroute_log_level="info")
     httpd.log.allow(GOES_AND_COMES)
     with Load(httpd, clients=24, request=lambda client, number: client.fetch("/delay/2")) as load:
@@ -97,13 +99,19 @@ def test_turns_when_members_are_killed(sandbox):
             member.restart(number, 0.1)
         time.sleep(0.3)
     assert set(load.statuses) == {200}, load.statuses
+    took = [seconds_for_two(httpd, 700) for _ in range(3)]
+    assert min(took) < 1.3, f"one after the other: {took}"
+
+
+def seconds_for_two(httpd, delay):
+    """Of requests at once that take as many milliseconds each."""
     begun = time.monotonic()
     with Client(httpd.port) as first, Client(httpd.port) as second:
         for client in (first, second):
-            client.send_request("GET", "/delay/700")
+            client.send_request("GET", f"/delay/{delay}")
         for client in (first, second):
             assert client.read_response().status == 200
-    assert time.monotonic() - begun < 1.3, "one after the other"
+    return time.monotonic() - begun
 
 
 def test_turns_of_clients_that_leave(sandbox):

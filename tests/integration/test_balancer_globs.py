@@ -83,8 +83,9 @@ def test_come_and_go(sandbox, runner):
     await_members(httpd, "b", "c")
     crowd.start("a")
     await_members(httpd, "a", "b", "c")
-    counts = {name: (len(lines(httpd, CAME, f"/{name}.sock")), len(lines(httpd, GONE, f"/{name}.sock"))) for name in "abc"}
-    assert counts == {"a": (2, 1), "b": (1, 0), "c": (1, 0)}
+    counts = lambda: {name: tuple(len(lines(httpd, told, f"/{name}.sock")) for told in (CAME, GONE)) for name in "abc"}
+    # Who finds out tells behind it.
+    wait_until(lambda: counts() == {"a": (2, 1), "b": (1, 0), "c": (1, 0)}, f"all to be told\n{httpd.log.text()}")
 
 
 def test_first_request_finds_members(sandbox):
@@ -179,7 +180,8 @@ def test_running_requests_end(sandbox):
     clients = [Client(httpd.port) for _ in range(4)]
     for client in clients:
         client.send_request("GET", "/x")
-    crowd.servers["a"].wait_for_requests(1)
+    wait_until(lambda: sum(len(one.requests) for one in crowd.servers.values()) == 4, "all to have arrived")
+    assert crowd.servers["a"].requests
     os.unlink(sandbox.socket("a"))
     wait_until(lambda: status(httpd)["a"]["state"] == "draining", "a to drain")
     busy = figures(httpd, "busy")["a"]

@@ -16,9 +16,10 @@ from udr_processes import open_descriptors, wait_until
 SOCKETS = campaign(60, 1000)
 PER_SECOND = 8.4
 NAMES = [f"app-{number}" for number in range(100)]  # some come back
-GROWTH = 16
+GROWTH = 20
 FASTER = re.compile(r"UDR0056: .* (\d+) more have come, (\d+) more have gone")
-CROWD = 12  # at once, at most: there is a place for each, those that drain included
+CLIENTS = 6
+CROWD = 12  # at once, at most: there is a place for each, and for one that drains for each client
 
 CHILDREN = {"event": 4, "no loops": 2, "worker": 2, "prefork": 1}
 
@@ -89,10 +90,10 @@ def test_storm(sandbox, name):
     storm = Storm(sandbox)
     storm.begin()
     storm.begin()
-    config = head + STATUS + processes_for(6, mpm) + balancer(sandbox, {"app-*": "ttl=1 retry=1"}, f"growth={GROWTH}")
+    config = head + STATUS + processes_for(CLIENTS, mpm) + balancer(sandbox, {"app-*": "ttl=1 retry=1"}, f"growth={GROWTH}")
     httpd = sandbox.httpd(config, mpm=mpm, children=children, threads=16, udsroute_log_level="info")
     httpd.log.allow(GOES_AND_COMES)
-    with Load(httpd, clients=6, rate=300) as load:
+    with Load(httpd, clients=CLIENTS, rate=300) as load:
         load.wait_for_more(200)
         memory = httpd.private_bytes()
         before = holdings(httpd)
@@ -107,7 +108,7 @@ def test_storm(sandbox, name):
     if mpm == "prefork":
         return  # its children come and go as well
     # Two sockets, each child has a connection for each client at most, and what a server has anyway.
-    most = {pid: (files + 2 * 6, count) for pid, (files, count) in before.items()}
+    most = {pid: (files + 2 * CLIENTS, count) for pid, (files, count) in before.items()}
     wait_until(
         lambda: all(now <= most[pid] and now[1] == most[pid][1] for pid, now in holdings(httpd).items()),
         f"descriptors and watches to be as before: {before}, {holdings(httpd)}",

@@ -39,8 +39,9 @@ def test_environment(sandbox):
     names = ["NAME", "WORKER_NAME", "WORKER_ROUTE", "SESSION_STICKY", "SESSION_ROUTE", "ROUTE_CHANGED"]
     log = " ".join(f"%{{BALANCER_{name}}}e" for name in names) + " %{UDSROUTE_ATTEMPTS}e"
     httpd, _ = start_httpd(sandbox, {"a": "route=r1"}, "stickysession=S", access_log=log)
-    for cookie in ("S=x.r1", "S=x.gone", "T=x.r1"):
-        assert fetch(httpd.port, "/x", fields=[("Cookie", cookie)]).text == "a"
+    with Client(httpd.port) as client:  # of connections of their own, either might be logged first
+        for cookie in ("S=x.r1", "S=x.gone", "T=x.r1"):
+            assert client.fetch("/x", fields=[("Cookie", cookie)]).text == "a"
     member = target(sandbox, "a")
     assert httpd.access_lines(3) == [
         f"balancer://app {member} r1 S r1 - 1",
@@ -178,9 +179,9 @@ def test_a_member_gone_for_longer_fails_at_once(sandbox):
     assert fetch(httpd.port, "/ux").status == 200
     member.end(signal.SIGKILL)
     assert [fetch(httpd.port, "/ux").status for _ in range(5)] == [503] * 5
-    # (Two that end at about the same time may be logged in either order.)
-    *short, longest = sorted(int(line) / 1e6 for line in httpd.access_lines(6))
-    assert 0.2 < longest < 2 and max(short) < 0.2
+    # (Two that end at about the same time may be logged in either order, and a busy machine may keep any of them.)
+    seconds = sorted(int(line) / 1e6 for line in httpd.access_lines(6))
+    assert 0.2 < seconds[-1] < 8 and seconds[3] < 0.2, seconds
 
 
 # --- over children and restarts ---------------------------------------------------------------------------------------

@@ -110,13 +110,13 @@ def test_more_members_than_there_is_room_for(sandbox):
     crowd = f"<UDSBalancer crowd>\n{many}</UDSBalancer>\nUDSRoute /crowd balancer://crowd/\n"
     text = httpd.configuration.read_text()
     httpd.configuration.write_text(crowd + text)
-    httpd.graceful()
+    httpd.renew()
     httpd.log.expect("UDR0032: no room for crowd")
     answer = fetch(httpd.port, "/crowd/x")
     assert answer.status == 503
     httpd.log.expect("UDR0037: .* crowd among them")
     assert who(httpd) == {"a"}
     httpd.configuration.write_text(crowd.replace(many, few) + text)
-    httpd.graceful()
+    httpd.renew()
     assert fetch(httpd.port, "/crowd/x").text == "b"
     assert who(httpd) == {"a"}

@@ -26,7 +26,7 @@ def test_counters_are_exact(sandbox):
         assert figures(httpd, "failed") == figures(httpd, "queued") == {name: 0 for name in names}
         assert all(value >= 1_000_000 * rounds for value in figures(httpd, "bytes_in").values())
         assert set(figures(httpd, "state").values()) == {"up"}
-        httpd.graceful()
+        httpd.renew()  # an old child closes the connections that it keeps, which h2load would count
     assert figures(httpd, "elected") == {name: 2000 for name in names}
 
 
@@ -102,7 +102,7 @@ def test_in_flight_when_children_are_killed(sandbox, maxconn):
     gate.open()
     for client in clients:
         client.close()
-    assert took < 3  # one of them is for new children to come
+    assert took < 6  # one of them is for new children to come, some for a busy machine
 
 
 # --- spill ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from udr_balancers import GOES_AND_COMES, Load, balancer, processes_for, start_members
 from udr_client import Client, fetch, h2load
-from udr_environment import campaign
+from udr_environment import campaign, is_campaign
 from udr_loops import Gate
 from udr_processes import wait_until
 
@@ -106,7 +106,7 @@ def test_nobody_accepts(sandbox):
         pass
     print(load)
     assert set(load.statuses) <= {503, 504} and len(load.answers) == 60, load.statuses
-    assert load.longest < campaign(1.8, 1.5)  # on a machine that has nothing else to do
+    assert load.longest < campaign(6, 1.5)  # on a machine that has nothing else to do
     assert not server.requests
 
 
@@ -128,23 +128,36 @@ def test_full_backlog_sends_requests_to_another_member(sandbox):
 
 @pytest.mark.campaign
 def test_maxconn_over_children(sandbox):
-    # Beside what a request takes, what a busy machine adds has to be little.
-    requests, seconds = campaign((640, 0.02), (10240, 0.003))
+    requests, seconds = campaign((640, 0.01), (10240, 0.003))
     gauge = Gauge(seconds)
-    sandbox.scripted("a", gauge)
+    server = sandbox.scripted("a", gauge)
     config = processes_for(64) + balancer(sandbox, {"a": "maxconn=3"})
     httpd = sandbox.httpd(
         config, children=4, threads=32, udsroute_log_level="info", access_log="%{UDSROUTE_QUEUE_US}e"
     )
-    with Load(httpd, clients=64, requests=requests) as load:
+    by_client = lambda client, number: client.fetch(f"/{client.sock.getsockname()[1]}")
+    with Load(httpd, clients=64, requests=requests, request=by_client) as load:
         pass
     assert load.statuses == {200: requests}
     assert gauge.most == 3
+    # Whoever waits for a turn sees each of the others have one or two, however long they take.
+    overtaken = max(gaps([request.target for request in server.requests]))
+    assert overtaken <= 2 * 64, overtaken
     # Without those at the beginning and the end, when fewer than all wait.
     waits = [int(line) for line in httpd.access_lines(requests)][128:-128]
     mean = sum(waits) / len(waits)
-    print(f"at most {gauge.most} at once; waited {mean:.0f} us in the mean, {max(waits)} us at most; {load}")
-    assert mean > 5000 and max(waits) < 2 * mean, (max(waits), mean)
+    print(f"at most {gauge.most} at once; waited {mean:.0f} us in the mean, {max(waits)} us at most; "
+          f"overtaken by at most {overtaken}; {load}")  # fmt: skip
+    assert mean > 5000
+    assert max(waits) < 2 * mean or not is_campaign(), (max(waits), mean)
+
+
+def gaps(names):
+    """How many others come between two of the same name, and before the first."""
+    last = {}
+    for place, name in enumerate(names):
+        yield place - last.get(name, -1) - 1
+        last[name] = place
 
 
 def test_order_of_arrival(sandbox):
@@ -177,7 +190,7 @@ def test_queue_timeout(sandbox):
         response = fetch(httpd.port, "/x")
         assert (response.status, response.get("Retry-After")) == (503, "2")
         httpd.log.expect("UDR0036")
-        assert 0.25 < int(httpd.access_lines(1)[0]) / 1e6 < 3
+        assert 0.25 < int(httpd.access_lines(1)[0]) / 1e6 < 8
         gate.open()
         assert first.read_response().status == 200
     assert fetch(httpd.port, "/x").status == 200
@@ -265,7 +278,7 @@ def test_turns_of_a_killed_child(sandbox):
     assert set(answered) <= {b"/waits"}
     for client in (*held, *waiting):
         client.close()
-    assert took < 3, "the parent's second for a new child, ours, and some for a busy machine"
+    assert took < 6, "the parent's second for a new child, ours, and some for a busy machine"
 
 
 def child_is_there(client):
@@ -290,12 +303,13 @@ def test_turn_of_a_killed_child_goes_to_who_waits(sandbox):
         held.send_request("GET", "/held")
         server.wait_for_requests(1)
         (pid,) = {child_of(connection) for connection in server.connections if connection.requests}
-        waiting = [Client(httpd.port) for _ in range(6)]
-        for client in waiting:
-            client.send_request("GET", "/waits")
-        wait_until(lambda: len(httpd.log.find("queue: ")) == 6, "all others to wait")
-        elsewhere = {line.raw for line in httpd.log.find("queue: ") if f"pid {pid}:" not in line.raw}
-        assert elsewhere, "they wait in the same child: the test can show nothing"
+        waiting, elsewhere = [], set()
+        while len(waiting) < 6 or not elsewhere:
+            assert len(waiting) < 100, "they wait in the same child: the test can show nothing"
+            waiting.append(Client(httpd.port))
+            waiting[-1].send_request("GET", "/waits")
+            wait_until(lambda: len(httpd.log.find("queue: ")) == len(waiting), "all others to wait")
+            elsewhere = {line.raw for line in httpd.log.find("queue: ") if f"pid {pid}:" not in line.raw}
         begun = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: len(server.requests) == 1 + len(elsewhere), "those in other children to be served")
@@ -303,7 +317,7 @@ def test_turn_of_a_killed_child_goes_to_who_waits(sandbox):
     gate.open()
     for client in waiting:
         client.close()
-    assert took < 2, "one, and what a busy machine adds"
+    assert took < 6, "one, and what a busy machine adds"
 
 
 def test_maxconn_after_children_were_killed(sandbox):
