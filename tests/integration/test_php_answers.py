@@ -145,14 +145,19 @@ def test_fifty_mebibytes(httpd):
 
 
 def test_each_flush_is_seen_as_it_happens(httpd):
-    """PHP says something each 100 ms. A relay that collects would hand over all of it at once, at the end."""
-    times = []
-    with Client(httpd.port) as client:
-        response = client.fetch("/stream.php?count=6", sink=lambda piece: times.append(time.monotonic()))
-    assert response.complete and len(times) == 6
-    # The first is there before the last has been said, 500 ms later, however busy the machine is.
-    assert times[-1] - times[0] > 0.35
-    assert sum(later - earlier > 0.03 for earlier, later in zip(times, times[1:])) >= 4
+    """PHP says something each 100 ms. A relay that collects would hand over all of it at once, at the end. (Where the
+    machine stalls, several are there at once: once more.)"""
+
+    def comes_in_time():
+        pieces, times = [], []
+        with Client(httpd.port) as client:
+            sink = lambda piece: (pieces.append(piece), times.append(time.monotonic()))
+            assert client.fetch("/stream.php?count=6", sink=sink).complete
+        assert b"".join(pieces) == b"".join(b"data: %d\n\n" % number for number in range(1, 7))
+        pauses = sum(later - earlier > 0.03 for earlier, later in zip(times, times[1:]))
+        return len(times) == 6 and times[-1] - times[0] > 0.35 and pauses >= 4
+
+    assert any(comes_in_time() for _ in range(5))
 
 
 @pytest.mark.parametrize("base", ["/", "/set/"], ids=["proxy-nokeepalive", "disablereuse"])
