@@ -276,7 +276,7 @@ def test_half_closed_upload_to_a_slow_member(sandbox):
 
 def test_streamed_response_to_an_unfinished_upload(sandbox):
     """The client sends nothing for longer than Timeout, but takes all that the member sends meanwhile."""
-    ticks = 7
+    ticks = 11
     finish = threading.Event()
 
     def behave(exchange):
@@ -290,7 +290,7 @@ def test_streamed_response_to_an_unfinished_upload(sandbox):
         exchange.send(b"4\r\ndone\r\n0\r\n\r\n")
 
     backend = sandbox.scripted("ticks", behave, read_bodies=False)
-    httpd = sandbox.httpd("Timeout 2\n" + route(backend, parameters="timeout=20"))
+    httpd = sandbox.httpd("Timeout 4\n" + route(backend, parameters="timeout=20"))
     with Client(httpd.port) as client:
         client.send(b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         sender = threading.Thread(target=lambda: finish.wait(20) and client.send(b"3\r\ndef\r\n0\r\n\r\n"), daemon=True)

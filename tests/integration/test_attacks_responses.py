@@ -193,13 +193,13 @@ def test_http_2_client_that_stalls_is_not_the_members_silence(sandbox):
 
     backend = sandbox.scripted("app", behave)
     config = "Protocols h2c http/1.1\nH2StreamMaxMemSize 16384\n" + route(
-        backend, parameters="timeout=2 iobuffersize=4K"
+        backend, parameters="timeout=4 iobuffersize=4K"
     )
     httpd = sandbox.httpd(config, modules=["http2"], mpm=udr_environment.threaded_mpm())
     with Http2Client(httpd.port) as client:
         client.request("GET", "/x")
         backend.wait_for_requests(1)
-        time.sleep(2.4)
+        time.sleep(4.4)
         client.open_window(size)
         assert client.read_body(lambda total: go_on.set() if total == size - last else None) == size
 

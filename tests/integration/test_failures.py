@@ -15,6 +15,8 @@ from udr_client import Client, chunk, fetch, h2load
 from udr_httpd import run_user_name
 from udr_processes import open_descriptors, wait_until
 
+SOON = 10  # seconds: long before a `timeout` of 60, and more than a machine stalls
+
 
 def route(path, parameters=""):
     return f"UDSRoute / unix:{path}|http://localhost/ {parameters}"
@@ -355,7 +357,7 @@ def test_silence_is_a_504(sandbox):
     started = time.monotonic()
     assert_unavailable(httpd, 504)
     assert time.monotonic() - started >= 0.9
-    assert released.wait(5), "the connection was kept"
+    assert released.wait(SOON), "the connection was kept"
     expect_explanation(httpd, backend.address, "timeout|timed out|silen")
     assert len(backend.requests) == 1, "a request that may be running must not be sent again"
 
@@ -386,14 +388,14 @@ def test_slow_but_steady_response_is_no_timeout(sandbox):
     """The timeout is for silence, not for the whole."""
 
     def behave(exchange):
-        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
-        for _ in range(8):
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n")
+        for _ in range(11):
             time.sleep(0.4)
             exchange.send(b"x")
 
     backend = sandbox.scripted("steady", behave)
-    httpd = sandbox.httpd(route(backend.address, "timeout=2"))
-    assert fetch(httpd.port, "/x").body == b"x" * 8
+    httpd = sandbox.httpd(route(backend.address, "timeout=4"))
+    assert fetch(httpd.port, "/x").body == b"x" * 11
 
 
 def test_backend_that_takes_no_body(sandbox):
@@ -435,7 +437,7 @@ def test_client_that_goes_away_while_waiting(sandbox):
     with Client(httpd.port) as client:
         client.send_request("GET", "/x")
         backend.wait_for_requests(1)
-    assert released.wait(3), "the backend's connection stayed open"
+    assert released.wait(SOON), "the backend's connection stayed open"
 
 
 def test_client_that_resets_while_waiting(sandbox):
@@ -447,7 +449,7 @@ def test_client_that_resets_while_waiting(sandbox):
     backend.wait_for_requests(1)
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
-    assert released.wait(3), "the backend's connection stayed open"
+    assert released.wait(SOON), "the backend's connection stayed open"
 
 
 def test_client_that_goes_away_within_the_response(sandbox):
@@ -466,7 +468,7 @@ def test_client_that_goes_away_within_the_response(sandbox):
         client.send_request("GET", "/x")
         backend.wait_for_requests(1)
         client.stream.fill(1000)
-    assert released.wait(5), "the backend could go on sending"
+    assert released.wait(SOON), "the backend could go on sending"
 
 
 def test_client_that_goes_away_between_events(sandbox):
@@ -484,7 +486,7 @@ def test_client_that_goes_away_between_events(sandbox):
     with Client(httpd.port) as client:
         client.send_request("GET", "/x")
         wait_until(lambda: b"data: 1" in client.stream.buffer or not client.stream.fill(), "the first event")
-    assert released.wait(3), "the backend's connection stayed open"
+    assert released.wait(SOON), "the backend's connection stayed open"
 
 
 @pytest.mark.parametrize(
@@ -508,7 +510,7 @@ def test_client_that_goes_away_within_its_body(sandbox, framing, sent):
     with Client(httpd.port) as client:
         client.send(f"POST /x HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode() + sent)
         backend.wait_for_requests(1)
-    assert ended.wait(5), "the backend's connection stayed open"
+    assert ended.wait(SOON), "the backend's connection stayed open"
     assert complete == [False]
     httpd.log.allow(r"UDR\d{4}.*(client|body)")
 

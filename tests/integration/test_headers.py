@@ -487,11 +487,13 @@ def test_log_environment_of_a_wait_for_a_turn(sandbox):
         f"UDSRoute / unix:{backend.address}|http://localhost/ max=1 acquire=20s",
         access_log=form,
         mpm=udr_environment.threaded_mpm(),
+        udsroute_log_level="trace5",
     )
     with Client(httpd.port) as first, Client(httpd.port) as second:
         first.send_request("GET", "/x")
         backend.wait_for_requests(1)
         second.send_request("GET", "/y")
+        httpd.log.expect("waiting for a turn")
         assert second.quiet(0.3)
         go.set()
         assert first.read_response().status == second.read_response().status == 200

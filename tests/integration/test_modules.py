@@ -85,7 +85,7 @@ def test_tls_client_that_goes_away(sandbox):
     with Client(httpd.tls_port, tls=True) as client:
         client.send_request("GET", "/x")
         backend.wait_for_requests(1)
-    backend.wait_for(lambda: not backend.open_connections, "the member to be free", timeout=5)
+    backend.wait_for(lambda: not backend.open_connections, "the member to be free")
 
 
 # --- mod_http2 --------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_http_2_stream_that_is_given_up(sandbox):
     backend = sandbox.scripted("app", behave)
     httpd = http2(sandbox, route(backend))
     assert curl("--http2", "--insecure", httpd.url("/x", tls=True), timeout=1).exit_code == 28
-    backend.wait_for(lambda: not backend.open_connections, "the member to be free", timeout=8)
+    backend.wait_for(lambda: not backend.open_connections, "the member to be free")
     httpd.log.allow(r"AH\d{5}|UDR\d{4}.*client")
 
 

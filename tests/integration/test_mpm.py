@@ -81,7 +81,7 @@ def test_first_event_arrives_while_the_stream_is_open(httpd, backend):
         wait_until(lambda: b"data: 1" in client.stream.buffer or not client.stream.fill(), "the first event")
         assert b"data: 1" in client.stream.buffer
     backend.wait_for(
-        lambda: not any(connection.busy for connection in backend.open_connections), "the member to be free", timeout=5
+        lambda: not any(connection.busy for connection in backend.open_connections), "the member to be free"
     )
 
 
