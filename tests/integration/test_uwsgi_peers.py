@@ -394,7 +394,8 @@ def test_restart_under_load(sandbox, scheme):
         )
 
     server = start(True)
-    httpd = sandbox.httpd(f"{APPLICATION}UDSRoute /app/ {target({scheme: path}, scheme)}")
+    # `hold` for a machine on which it takes its time to start.
+    httpd = sandbox.httpd(f"{APPLICATION}UDSRoute /app/ {target({scheme: path}, scheme)} hold=10")
     httpd.log.allow("UDR0034")
     with Load(httpd, 6, rate=150, request=lambda client, number: client.fetch("/app/who")) as load:
         for _ in range(2):

@@ -16,7 +16,7 @@ from udr_processes import wait_until
 
 # What a child says when members come and go under load: each test says whether that was to happen.
 GOES_AND_COMES = r"UDR0034: member"
-PATIENCE = 8.0  # seconds; of a client
+PATIENCE = 15.0  # seconds; of a client
 MEMBER = "%{UDSROUTE_MEMBER}e"
 
 
