@@ -90,7 +90,8 @@ def test_storm(sandbox, name):
     storm = Storm(sandbox)
     storm.begin()
     storm.begin()
-    config = head + STATUS + processes_for(CLIENTS, mpm) + balancer(sandbox, {"app-*": "ttl=1 retry=1"}, f"growth={GROWTH}")
+    config = head + STATUS + processes_for(CLIENTS, mpm)
+    config += balancer(sandbox, {"app-*": "ttl=1 retry=1"}, f"growth={GROWTH}")
     httpd = sandbox.httpd(config, mpm=mpm, children=children, threads=16, udsroute_log_level="info")
     httpd.log.allow(GOES_AND_COMES)
     with Load(httpd, clients=CLIENTS, rate=300) as load:

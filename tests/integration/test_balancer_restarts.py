@@ -15,7 +15,7 @@ from udr_processes import anonymous_bytes, mappings, open_descriptors, wait_unti
 
 RATE = 800  # requests per second
 DOWN = 0.5  # seconds
-# At full length what is promised without a word about it: two seconds. A busy machine may take longer to start a member.
+# At full length the two seconds that every member has. A busy machine may take longer to start one.
 HOLD = campaign("hold=7", "")
 ENOUGH = campaign(800, 5000)  # requests
 

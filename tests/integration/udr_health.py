@@ -75,8 +75,8 @@ def undisturbed(httpd, do, ill=()):
 
 
 def fall_ill(httpd, patient, behaviour, words=""):
-    """Has a member that is well fall ill, and waits until that is told, in these words; its line. Anew where a check came
-    too late just then."""
+    """Has a member that is well fall ill, and waits until that is told in these words; returns the line. Anew where a
+    check came too late just then."""
     told = DOWN.format(patient.name)
     healthy = patient.behaviour
     for _ in range(5):
