@@ -19,10 +19,17 @@ static const struct {
     const char *begin; /* of the process's name: "php-fpm8.2" */
     const udr_protocol_t *protocol;
     const char *scheme;
+    const char *doubt; /* " unless …", behind the protocol's name */
 } runtimes[] = {
-    {"php-fpm", &udr_protocol_fcgi, "fcgi"},
-    {"php-cgi", &udr_protocol_fcgi, "fcgi"},
-    {"fcgiwrap", &udr_protocol_fcgi, "fcgi"},
+    {"php-fpm", &udr_protocol_fcgi, "fcgi", ""},
+    {"php-cgi", &udr_protocol_fcgi, "fcgi", ""},
+    {"fcgiwrap", &udr_protocol_fcgi, "fcgi", ""},
+    /* Of Python, each under the name of its script. The first has learned uwsgi in later versions. */
+    {"gunicorn", &udr_protocol_http1, "http", " unless told otherwise"},
+    {"uvicorn", &udr_protocol_http1, "http", ""},
+    {"hypercorn", &udr_protocol_http1, "http", ""},
+    {"daphne", &udr_protocol_http1, "http", ""},
+    {"waitress-serve", &udr_protocol_http1, "http", ""},
 };
 
 /* What uWSGI speaks depends on its configuration, and it closes without a word for another reason, too: an exception of
@@ -50,9 +57,9 @@ const char *udr_runtime_suspect_name(const char *name, const udr_scheme_t *schem
         if (strncmp(name, runtimes[i].begin, strlen(runtimes[i].begin)) == 0 &&
             runtimes[i].protocol != scheme->protocol) {
             return apr_psprintf(p,
-                                "the process that listens there is %s, which speaks %s, and the target says %s://: "
+                                "the process that listens there is %s, which speaks %s%s, and the target says %s://: "
                                 "write %s://",
-                                name, runtimes[i].protocol->name, scheme->name, runtimes[i].scheme);
+                                name, runtimes[i].protocol->name, runtimes[i].doubt, scheme->name, runtimes[i].scheme);
         }
     }
     return NULL;

@@ -51,7 +51,17 @@ static void suspects_who_is_known_for_another_protocol(void **state)
          "fastcgi-socket = for fcgi://"},
         {"php-fpm8.2", "fcgi", NULL},
         {"uwsgi", "uwsgi", NULL},
-        {"gunicorn", "fcgi", NULL},
+        {"gunicorn", "fcgi",
+         "the process that listens there is gunicorn, which speaks HTTP unless told otherwise, and the target says "
+         "fcgi://: write http://"},
+        {"gunicorn: maste", "uwsgi",
+         "the process that listens there is gunicorn: maste, which speaks HTTP unless told otherwise, and the target "
+         "says uwsgi://: write http://"},
+        {"uvicorn", "scgi",
+         "the process that listens there is uvicorn, which speaks HTTP, and the target says scgi://: write http://"},
+        {"gunicorn", "http", NULL},
+        {"gunicorn", "ws", NULL},
+        {"python3", "fcgi", NULL},
         {"php", "http", NULL},
         {"", "http", NULL},
     };
