@@ -309,7 +309,7 @@ const command_rec udr_config_commands[] = {
         "the path"),
     AP_INIT_RAW_ARGS("<UDSBalancer", udr_config_balancer, NULL, RSRC_CONF,
                      "name, then UDSMember and UDSSet: several members for UDSRoute ... balancer://name"),
-    AP_INIT_TAKE_ARGV("UDSMember", udr_config_balancer_member, NULL, RSRC_CONF,
+    AP_INIT_TAKE_ARGV("UDSMember", udr_config_balancer_member, NULL, SERVER_OR_DIRECTORY,
                       "unix:socket|scheme://host/path, then key=value ...: a member of the <UDSBalancer>"),
     AP_INIT_TAKE_ARGV("UDSSet", udr_config_balancer_set, NULL, SERVER_OR_DIRECTORY,
                       "key=value ...: for the <UDSBalancer> and all its members, or for the route of the <Location>"),

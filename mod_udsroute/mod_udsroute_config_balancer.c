@@ -106,8 +106,8 @@ const char *udr_config_balancer_member(cmd_parms *cmd, void *dir, int count, cha
     const char *error;
     (void)dir;
     if (!balancer) {
-        return udr_config_say(
-            cmd, "stands in <UDSBalancer name>, and nowhere else; a route to a single socket is a UDSRoute");
+        return udr_config_say(cmd, "stands in <UDSBalancer name>, and nowhere else: write that for <Proxy "
+                                   "balancer://name>; a route to a single socket is a UDSRoute");
     }
     if (count < 1) {
         return udr_config_say(cmd, "needs a target, as in: \"unix:/path/to.sock|http://host/\"");

@@ -377,10 +377,17 @@ def test_directives_of_the_section_outside_of_it(sandbox, line):
     refused(sandbox, section() + line, line, "<UDSBalancer")
 
 
-@pytest.mark.parametrize("line", [f"UDSMember {A}", "<UDSBalancer app>"])
-def test_not_in_a_location(sandbox, line):
-    end = "</UDSBalancer>" if line[0] == "<" else ""
-    refused(sandbox, f"<Location /x>\n{line}\n{end}\n</Location>", line, "not allowed")
+def test_section_in_a_location(sandbox):
+    line = "<UDSBalancer app>"
+    refused(sandbox, f"<Location /x>\n{line}\n</UDSBalancer>\n</Location>", line, "not allowed")
+
+
+@pytest.mark.parametrize("around", ["<Location /x>", "<Directory /x>", "<Proxy balancer://app>"])
+def test_member_in_another_section(sandbox, around):
+    line = f"UDSMember {A}"
+    end = f"</{around.split()[0][1:]}>"
+    words = ("stands in <UDSBalancer name>, and nowhere else", "for <Proxy balancer://name>")
+    refused(sandbox, f"{around}\n{line}\n{end}", line, *words, modules=("proxy",))
 
 
 def test_set_without_words(sandbox):
