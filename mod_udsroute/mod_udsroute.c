@@ -8,6 +8,7 @@
 #include "mod_udsroute/mod_udsroute_close.h"
 #include "mod_udsroute/mod_udsroute_condition.h"
 #include "mod_udsroute/mod_udsroute_config.h"
+#include "mod_udsroute/mod_udsroute_filters.h"
 #include "mod_udsroute/mod_udsroute_globs.h"
 #include "mod_udsroute/mod_udsroute_handler.h"
 #include "mod_udsroute/mod_udsroute_input.h"
@@ -68,6 +69,7 @@ static void register_hooks(apr_pool_t *p)
     static const char *const after_others[] = {"mod_rewrite.c", "mod_proxy.c", NULL};
     static const char *const after_logio[] = {"mod_logio.c", NULL};
     (void)p;
+    ap_hook_pre_config(udr_filters_pre_config, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_check_config(udr_config_check, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_test_config(test_config, NULL, NULL, APR_HOOK_MIDDLE);

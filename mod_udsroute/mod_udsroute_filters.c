@@ -10,44 +10,69 @@
 /* mod_filter's harness for AddOutputFilterByType: what follows is the filter that it may insert. */
 #define BY_TYPE "bytype:"
 
-/* In the order in which a response meets them; what is not named here may block. */
-static const struct {
+/* In the order in which a response meets them; what is not here may block. A transparent one passes on the rest of a
+ * body byte by byte as it is, keeping nothing. (The first counts; what it would count, who goes past it counts.) */
+static struct {
     const char *name;
     udr_cost_t cost;
+    bool is_transparent;
+    const ap_filter_rec_t *record; /* NULL: no module has it */
+    ap_out_filter_func function;
 } known[] = {
-    {"content_length", UDR_COST_NONE},
-    {"byterange", UDR_COST_NONE},
-    {"http_header", UDR_COST_NONE},
-    {"chunk", UDR_COST_NONE},
-    {"udsroute_trailers", UDR_COST_NONE},
-    {"http_outerror", UDR_COST_NONE},
-    {"log_input_output", UDR_COST_NONE},
-    {"ssl/tls filter", UDR_COST_KEEPS},
-    {"ssl/tls coalescing filter", UDR_COST_KEEPS},
-    {"core", UDR_COST_NONE},
-    {"fixup_headers_out", UDR_COST_NONE},
-    {"fixup_headers_err", UDR_COST_NONE},
-    {"mod_expires", UDR_COST_NONE},
-    {"old_write", UDR_COST_NONE},
-    {"reqtimeout", UDR_COST_NONE},
-    {"deflate", UDR_COST_BURNS},
-    {"inflate", UDR_COST_BURNS},
-    {"brotli_compress", UDR_COST_BURNS},
-    {"substitute", UDR_COST_BURNS},
-    {"sed", UDR_COST_BURNS},
+    {.name = "content_length", .cost = UDR_COST_NONE, .is_transparent = true},
+    {.name = "byterange", .cost = UDR_COST_NONE},
+    {.name = "http_header", .cost = UDR_COST_NONE},
+    {.name = "chunk", .cost = UDR_COST_NONE},
+    {.name = "udsroute_trailers", .cost = UDR_COST_NONE},
+    {.name = "http_outerror", .cost = UDR_COST_NONE, .is_transparent = true},
+    {.name = "log_input_output", .cost = UDR_COST_NONE, .is_transparent = true},
+    {.name = "ssl/tls filter", .cost = UDR_COST_KEEPS},
+    {.name = "ssl/tls coalescing filter", .cost = UDR_COST_KEEPS},
+    {.name = "core", .cost = UDR_COST_NONE, .is_transparent = true},
+    {.name = "fixup_headers_out", .cost = UDR_COST_NONE},
+    {.name = "fixup_headers_err", .cost = UDR_COST_NONE},
+    {.name = "mod_expires", .cost = UDR_COST_NONE},
+    {.name = "old_write", .cost = UDR_COST_NONE},
+    {.name = "reqtimeout", .cost = UDR_COST_NONE, .is_transparent = true},
+    {.name = "deflate", .cost = UDR_COST_BURNS},
+    {.name = "inflate", .cost = UDR_COST_BURNS},
+    {.name = "brotli_compress", .cost = UDR_COST_BURNS},
+    {.name = "substitute", .cost = UDR_COST_BURNS},
+    {.name = "sed", .cost = UDR_COST_BURNS},
 };
+#define KNOWN (sizeof known / sizeof *known)
 
-static udr_cost_t look_up(const char *name)
+int udr_filters_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
-    if (strncasecmp(name, BY_TYPE, sizeof BY_TYPE - 1) == 0) {
-        name += sizeof BY_TYPE - 1;
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    for (size_t i = 0; i < KNOWN; i++) {
+        const ap_filter_rec_t *record = ap_get_output_filter_handle(known[i].name);
+        known[i].record = record;
+        known[i].function = record ? record->filter_func.out_func : NULL;
     }
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcasecmp(name, known[i].name) == 0) {
-            return known[i].cost;
-        }
+    return OK;
+}
+
+/* Its number in the table; KNOWN: it is not there. */
+static size_t find(const ap_filter_rec_t *record)
+{
+    size_t i = 0;
+    while (i < KNOWN && (known[i].record != record || known[i].function != record->filter_func.out_func)) {
+        i++;
     }
-    return UDR_COST_BLOCKS;
+    return i;
+}
+
+static udr_cost_t look_up(const ap_filter_rec_t *record)
+{
+    if (strncasecmp(record->name, BY_TYPE, sizeof BY_TYPE - 1) == 0) {
+        const ap_filter_rec_t *behind = ap_get_output_filter_handle(record->name + sizeof BY_TYPE - 1);
+        record = behind ? behind : record;
+    }
+    size_t i = find(record);
+    return i < KNOWN ? known[i].cost : UDR_COST_BLOCKS;
 }
 
 /* A filter's record stays where it is as long as the configuration: its cost is looked up once. Each place holds a
@@ -62,7 +87,7 @@ static udr_cost_t cost_of(const ap_filter_rec_t *record)
     if ((found & ~(uintptr_t)COST_BITS) == number) {
         return (udr_cost_t)(found & COST_BITS);
     }
-    udr_cost_t cost = look_up(record->name);
+    udr_cost_t cost = look_up(record);
     atomic_store_explicit(place, number | cost, memory_order_relaxed);
     return cost;
 }
@@ -82,15 +107,9 @@ udr_cost_t udr_filters_cost(const request_rec *r, const char **name)
 
 bool udr_filters_are_transparent(const request_rec *r)
 {
-    /* The first counts; what it would count, who goes past it counts. */
-    static const char *const transparent[] = {"content_length", "http_outerror", "reqtimeout", "log_input_output",
-                                              "core"};
     for (const ap_filter_t *f = r->output_filters; f; f = f->next) {
-        size_t i = 0;
-        while (i < sizeof transparent / sizeof *transparent && strcasecmp(f->frec->name, transparent[i]) != 0) {
-            i++;
-        }
-        if (i == sizeof transparent / sizeof *transparent) {
+        size_t i = find(f->frec);
+        if (i == KNOWN || !known[i].is_transparent) {
             return false;
         }
     }

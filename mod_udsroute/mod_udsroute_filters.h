@@ -12,6 +12,10 @@ typedef enum udr_cost_t {
     UDR_COST_BLOCKS /* may block, for all we know */
 } udr_cost_t;
 
+/* Hook pre_config, behind all others. Modules have registered their filters, and no line of the configuration has:
+ * which filter is which goes by what is there now, since FilterDeclare and ExtFilterDefine may give theirs any name. */
+int udr_filters_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
+
 /* The dearest of the output filters that r has now. *name: that filter's. */
 udr_cost_t udr_filters_cost(const request_rec *r, const char **name);
 

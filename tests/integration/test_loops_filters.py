@@ -275,6 +275,47 @@ def test_type_that_is_not_filtered_parks_in_its_body(sandbox):
         client.close()
 
 
+@pytest.mark.parametrize("come", [connect, adopted])
+@pytest.mark.parametrize("name", ["content_length", "reqtimeout", "core"])
+def test_declared_filter_with_the_name_of_a_transparent_one(sandbox, name, come):
+    """It sees all of a large body, of which nothing goes past it."""
+    backend = sandbox.scripted("app", behave)
+    config = (
+        f"FilterDeclare {name}\nFilterProvider {name} SUBSTITUTE true\nSubstitute s/member/MEMBER/n\n"
+        f"<Location /app/>\nFilterChain {name}\n</Location>\n"
+    )
+    httpd = loop_httpd(sandbox, config + route(backend), modules=["substitute", "filter"])
+    with come(httpd) as client:
+        client.send(b"GET /app/large HTTP/1.0\r\nHost: localhost\r\n\r\n")  # else its body would come in chunks
+        text = client.read_response().text
+        assert (text.count("member"), text.count("MEMBER")) == (0, LARGE.count("member"))
+
+
+# mod_sed's and mod_deflate's filters compute, and do not block; these two are programs, one beside the module that has
+# the name, one instead of it.
+@pytest.mark.parametrize("name", ["sed", "deflate"])
+def test_program_with_the_name_of_a_cheap_filter(sandbox, name):
+    """It takes its time: a worker waits for it, and the others on the loop are served meanwhile."""
+    backend = sandbox.scripted("app", lambda exchange: respond(exchange, "hello", "text/plain"))
+    directory = sandbox.root / "program"
+    directory.mkdir()
+    directory.chmod(0o777)
+    program = directory / "wait"
+    program.write_text(
+        f"#!/bin/sh\ncd {directory}; : >begun\n"
+        "for turn in $(seq 1500); do [ -e open ] && break; sleep 0.02; done\ntr a-z A-Z\n"
+    )
+    program.chmod(0o755)
+    config = f'ExtFilterDefine {name} cmd="{program}"\n<Location /app/>\nSetOutputFilter {name}\n</Location>\n'
+    httpd = loop_httpd(sandbox, config + route(backend), modules=["ext_filter", "deflate", "filter"])
+    with adopted(httpd) as client, adopted(httpd) as neighbour:
+        client.send_request("GET", "/app/x")
+        wait_until((directory / "begun").exists, "the program to begin")
+        assert neighbour.fetch("/short").text == "/short"
+        (directory / "open").touch()
+        assert client.read_response().text == "HELLO"
+
+
 def test_subrequests_wait_in_their_thread(sandbox):
     """A page that includes a part of a member's: the thread is mod_include's. The part is right, the others are served
     by the threads that are left, and the thread is free again afterwards."""
