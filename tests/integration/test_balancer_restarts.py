@@ -172,7 +172,7 @@ def test_posts_to_members_that_are_killed(sandbox):
     names = ["a", "b"]
     members = [Member(sandbox, name, journal_server(path)).start() for name, path in zip(names, journals)]
     # Python takes its time to start on a busy machine: requests wait for it.
-    httpd = start_httpd(sandbox, (udr_environment.mpm(), ""), {name: "hold=6" for name in names})
+    httpd = start_httpd(sandbox, (udr_environment.mpm(), ""), {name: "hold=10" for name in names})
     httpd.log.allow(GOES_AND_COMES)
     httpd.log.allow("UDR0007")  # who was lost
     with Load(httpd, clients=12, request=post) as load:

@@ -161,8 +161,8 @@ def test_an_old_child_leaves_the_checks_to_a_new_one(sandbox, runner):
         assert former in httpd.children(), "the old one has ended: the test has shown nothing"
         # What the old one has begun before may be on its way yet.
         for patient in patients.values():
-            asked = lambda one=patient: {request.target for request in one.server.requests}
-            wait_until(lambda: "/new" in asked(), "a check by the new child")
+            targets = lambda one=patient: [request.target for request in one.server.requests]
+            wait_until(lambda: "/new" in targets(), "a check by the new child")
             patient.server.forget()
         wait_for_checks(httpd, "a", 4)
         asked = {request.target for patient in patients.values() for request in patient.server.requests}
