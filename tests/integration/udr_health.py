@@ -67,9 +67,10 @@ def undisturbed(httpd, do, ill=()):
         return {name: member["health"]["fails"] for name, member in others.items()} if is_quiet else None
 
     for _ in range(20):
-        before = wait_until(fails, f"the others to be well\n{httpd.log.text()}")
+        wait_until(lambda: fails() is not None, f"the others to be well\n{httpd.log.text()}")
+        before = fails()
         result = do()
-        if fails() == before:
+        if before is not None and fails() == before:
             break
     return result
 
