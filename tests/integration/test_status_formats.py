@@ -234,11 +234,11 @@ def test_metrics_count(sandbox):
 
 def test_balancers_of_the_same_name(sandbox):
     """Those of virtual hosts have a label of their own; in JSON and on the page the name is the name."""
-    section = balancer(sandbox, {"a": ""})
-    config = status_section() + section
+    section = lambda path: balancer(sandbox, {"a": ""}, path=path)
+    config = status_section() + section("/main/")
     for host in ("one", "two"):
-        config += f"<VirtualHost *:@PORT@>\nServerName {host}.example\n{section}</VirtualHost>\n"
-    config += f"<VirtualHost *:@PORT@>\nServerName three.example\n{section.replace('app', 'other')}</VirtualHost>\n"
+        config += f"<VirtualHost *:@PORT@>\nServerName {host}.example\n{section('/')}</VirtualHost>\n"
+    config += f"<VirtualHost *:@PORT@>\nServerName three.example\n{section('/').replace('app', 'other')}</VirtualHost>\n"
     httpd = sandbox.httpd(config)
     response = read(httpd, "prometheus")
     promtool(response.body)
@@ -254,10 +254,10 @@ def test_balancers_of_the_same_name(sandbox):
 
 def test_virtual_hosts_that_differ_in_addresses(sandbox):
     """No two have the same labels."""
-    section = balancer(sandbox, {"a": ""})
-    config = status_section() + section
+    section = lambda path: balancer(sandbox, {"a": ""}, path=path)
+    config = status_section() + section("/main/")
     for address in ("127.0.0.2", "127.0.0.3"):
-        config += f"<VirtualHost {address}:@PORT@>\nServerName one.example\n{section}</VirtualHost>\n"
+        config += f"<VirtualHost {address}:@PORT@>\nServerName one.example\n{section('/')}</VirtualHost>\n"
     httpd = sandbox.httpd(config)
     response = read(httpd, "prometheus")
     promtool(response.body)
@@ -321,8 +321,8 @@ def test_odd_names(sandbox):
 
 def test_bytes_that_are_no_utf8(sandbox):
     """Neither JSON nor the metrics may hold them; there names that differ in them alone are told apart all the same."""
-    config = status_section() + balancer(sandbox, {"A": "", "B": ""})
-    config += f"UDSRoute /x {target(sandbox, 'A')}\nUDSRoute /y {target(sandbox, 'B')}\n"
+    config = status_section() + f"UDSRoute /x {target(sandbox, 'A')}\nUDSRoute /y {target(sandbox, 'B')}\n"
+    config += balancer(sandbox, {"A": "", "B": ""})
     httpd = sandbox.httpd(config)
     raw = httpd.configuration.read_bytes()
     httpd.configuration.write_bytes(raw.replace(b"/A.sock", b"/\xff\xc3.sock").replace(b"/B.sock", b"/\xc3\xff.sock"))
