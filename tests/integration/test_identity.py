@@ -52,7 +52,12 @@ def backends(module_sandbox):
 @pytest.fixture(scope="module")
 def httpd(module_sandbox, backends):
     sockets = {name: backend.address for name, backend in backends.items()}
-    return module_sandbox.httpd(CONFIG.format(**sockets))
+    httpd = module_sandbox.httpd(CONFIG.format(**sockets))
+    # The lines that come too late, on purpose.
+    httpd.log.expect("UDR0076: .*no request comes to '/order/late'")
+    httpd.log.expect("UDR0076: .*no request comes to '/late-exclusion/x'")
+    httpd.log.expect("UDR0076: .*no request comes to '/one'")
+    return httpd
 
 
 def answer(httpd, target, host="localhost", fields=()):
