@@ -216,9 +216,9 @@ class Talk(threading.Thread):
             self.ending = "reset" if client.stream.reset else "closed"
             return
         except udr_wire.Malformed:
-            if re.search(rb"(?i)^[^\n]+ http/", self.asked[here].head.lstrip()):
+            if not self.conversation.oddness:
                 raise
-            self.answers.append(client.everything())  # of HTTP/0.9
+            self.answers.append(client.everything())  # of HTTP/0.9, or to another request than the one in turn
             self.ending = "closed"
             return
         self.answers.append(response)
