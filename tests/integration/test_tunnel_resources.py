@@ -14,8 +14,8 @@ WAYS = pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 
 MIB = 1024 * 1024
 COUNT = 300
-# Four threads take as many connections.
-ROOM = "AsyncRequestWorkerFactor 256\n"
+# Four threads take as many connections; and what has been opened is silent until the last one is.
+ROOM = "AsyncRequestWorkerFactor 256\nUDSTimeout 600\n"
 
 
 def threads_of(pid):
@@ -29,7 +29,7 @@ def threads_of(pid):
 def test_a_tunnel_holds_no_thread(sandbox, tls):
     """Fifty on four threads, of which none is busy; requests are served beside them, and more tunnels opened."""
     switchboard = Switchboard(sandbox)
-    httpd = loop_httpd(sandbox, chat_route(switchboard), tls=tls)
+    httpd = loop_httpd(sandbox, ROOM + chat_route(switchboard), tls=tls)
     tunnels = [open_tunnel(httpd, switchboard, tls, come) for come in (connect_to, adopted) for _ in range(25)]
     wait_until(lambda: busy_threads(httpd) == 0, "the threads to be free", 10, 0.02)
     assert fetch_short(httpd, tls)

@@ -14,7 +14,8 @@ CROWD = 1000
 # Each is a descriptor of the test's and of the server's, and two of httpd's child.
 DESCRIPTORS = 2 * CROWD + 500
 AT_A_TIME = 50  # who come, so that no listen backlog overflows
-ROOM = f"AsyncRequestWorkerFactor {CROWD // 3 + 32}\n"
+# And those who have come are silent until the last one has, who may take minutes.
+ROOM = f"AsyncRequestWorkerFactor {CROWD // 3 + 32}\nUDSTimeout 600\n"
 
 
 @pytest.fixture(name="descriptors", autouse=True)

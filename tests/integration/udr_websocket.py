@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """For the tests of WebSockets: a real client (the websockets library of Python), and the real backends."""
 import asyncio
-import functools
-import ssl
 
 import pytest
 import websockets
 
 import udr_peers
 from udr_balancers import Member
+from udr_client import trusting
 from udr_tunnel import PATIENCE
 
 WAYS = pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
@@ -22,15 +21,6 @@ def start(sandbox, peer, name=None):
     return Member(sandbox, name or peer, udr_peers.websocket_command(peer)).start()
 
 
-@functools.lru_cache(maxsize=None)
-def _trusting():
-    """A TLS context for the certificate of a test. One for all: making it reads every certificate of the system."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def client(httpd, tls=False, target="/ws", **options):
     """A connection of the websockets library."""
     options.setdefault("ping_interval", None)
@@ -38,7 +28,7 @@ def client(httpd, tls=False, target="/ws", **options):
     options.setdefault("compression", None)
     return websockets.connect(
         f"wss://localhost:{httpd.tls_port}{target}" if tls else f"ws://127.0.0.1:{httpd.port}{target}",
-        ssl=_trusting() if tls else None,
+        ssl=trusting() if tls else None,
         open_timeout=PATIENCE,
         close_timeout=PATIENCE,
         **options,
