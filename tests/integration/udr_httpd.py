@@ -214,6 +214,8 @@ class Httpd:
                 return self
             if attempt == 0:
                 self._assert_valid()
+            for log in (self.root / "logs").iterdir():  # it tells of the port alone
+                log.unlink()
         raise AssertionError(f"httpd does not start:\n{self._startup_output()}\n{self.log.text()}")
 
     def _write_configuration(self):
