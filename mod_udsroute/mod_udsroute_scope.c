@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_scope.h"
 
+#include <apr_hash.h>
 #include <apr_strings.h>
-#include <http_config.h>
-#include <http_main.h>
-
-#include <string.h>
 
 static unsigned int port_of(const server_rec *s)
 {
@@ -18,44 +15,46 @@ const char *udr_scope_host(const server_rec *s, apr_pool_t *p)
     return s->is_virtual ? apr_psprintf(p, "%s:%u", s->server_hostname, port_of(s)) : NULL;
 }
 
-static bool is_at_same_addresses(const server_rec *a, const server_rec *b)
+static const char *host_and_addresses(const server_rec *s, apr_pool_t *p)
 {
-    const server_addr_rec *one = a->addrs;
-    const server_addr_rec *other = b->addrs;
-    while (one && other && one->host_port == other->host_port && strcmp(one->virthost, other->virthost) == 0) {
-        one = one->next;
-        other = other->next;
+    const char *text = udr_scope_host(s, p);
+    for (const server_addr_rec *addr = s->addrs; addr; addr = addr->next) {
+        text = apr_psprintf(p, "%s@%s:%u", text, addr->virthost, addr->host_port);
     }
-    return !one && !other;
+    return text;
 }
 
-/* Such hosts may well serve both: by a ServerAlias, and without a ServerName all that stand at `*` have the main
- * server's. */
-static int count_alike_before(const server_rec *s)
+/* Hosts that are alike may well serve both: by a ServerAlias, and without a ServerName all that stand at `*` have the
+ * main server's. seen: how many there have been so far, by their text. */
+static const char *make_different(apr_hash_t *seen, const char *text, apr_pool_t *p)
 {
-    int count = 0;
-    for (const server_rec *other = ap_server_conf->next; other && other != s; other = other->next) {
-        if (strcmp(other->server_hostname, s->server_hostname) == 0 && port_of(other) == port_of(s) &&
-            is_at_same_addresses(other, s)) {
-            count++;
+    int *count = apr_hash_get(seen, text, APR_HASH_KEY_STRING);
+    if (count) {
+        return apr_psprintf(p, "%s#%d", text, ++*count);
+    }
+    count = apr_palloc(p, sizeof *count);
+    *count = 1;
+    apr_hash_set(seen, text, APR_HASH_KEY_STRING, count);
+    return text;
+}
+
+static void give(const apr_array_header_t *balancers, const char *host, apr_pool_t *p)
+{
+    for (int i = 0; i < balancers->nelts; i++) {
+        udr_balancer_t *balancer = APR_ARRAY_IDX(balancers, i, udr_balancer_t *);
+        if (balancer->name) {
+            balancer->scope = apr_pstrcat(p, balancer->name, "@", host, NULL);
         }
     }
-    return count;
 }
 
-const char *udr_scope_of(const udr_balancer_t *balancer, const server_rec *s, apr_pool_t *p)
+void udr_scope_give(const server_rec *main_server, apr_pool_t *p)
 {
-    if (!balancer->name) {
-        return "";
+    apr_hash_t *seen = apr_hash_make(p);
+    for (const server_rec *s = main_server; s; s = s->next) {
+        const char *host = s->is_virtual ? make_different(seen, host_and_addresses(s, p), p) : NULL;
+        if (host && udr_server_has_own_config(s, main_server)) {
+            give(udr_server_config(s)->balancers, host, p);
+        }
     }
-    const char *host = udr_scope_host(s, p);
-    if (!host) {
-        return balancer->name;
-    }
-    const char *scope = apr_pstrcat(p, balancer->name, "@", host, NULL);
-    for (const server_addr_rec *addr = s->addrs; addr; addr = addr->next) {
-        scope = apr_psprintf(p, "%s@%s:%u", scope, addr->virthost, addr->host_port);
-    }
-    int alike = count_alike_before(s);
-    return alike > 0 ? apr_psprintf(p, "%s#%d", scope, alike + 1) : scope;
 }

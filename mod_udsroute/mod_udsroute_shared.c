@@ -163,12 +163,11 @@ static void forget_slots(udr_glob_t *glob)
     }
 }
 
-static apr_status_t claim_balancer(udr_balancer_t *balancer, const server_rec *s, apr_pool_t *ptemp)
+static apr_status_t claim_balancer(udr_balancer_t *balancer, apr_pool_t *ptemp)
 {
     unsigned char identity[UDR_IDENTITY_SIZE];
-    const char *scope = udr_scope_of(balancer, s, ptemp);
     const char *only = balancer->name ? "" : APR_ARRAY_IDX(balancer->members, 0, const udr_member_t *)->target->text;
-    udr_shared_identify(identity, scope, only, "balancer", "");
+    udr_shared_identify(identity, balancer->scope, only, "balancer", "");
     balancer->slot = UDR_SHARED_NONE;
     for (int i = 0; i < balancer->members->nelts; i++) {
         APR_ARRAY_IDX(balancer->members, i, udr_member_t *)->slot = UDR_SHARED_NONE;
@@ -178,10 +177,10 @@ static apr_status_t claim_balancer(udr_balancer_t *balancer, const server_rec *s
     }
     apr_status_t rv = udr_shared_claim(share.shared, identity, &balancer->slot, NULL);
     for (int i = 0; rv == APR_SUCCESS && i < balancer->members->nelts; i++) {
-        rv = claim_member(APR_ARRAY_IDX(balancer->members, i, udr_member_t *), scope);
+        rv = claim_member(APR_ARRAY_IDX(balancer->members, i, udr_member_t *), balancer->scope);
     }
     for (int i = 0; rv == APR_SUCCESS && i < balancer->globs->nelts; i++) {
-        rv = claim_glob(APR_ARRAY_IDX(balancer->globs, i, udr_glob_t *), scope, ptemp);
+        rv = claim_glob(APR_ARRAY_IDX(balancer->globs, i, udr_glob_t *), balancer->scope, ptemp);
     }
     return rv;
 }
@@ -224,11 +223,12 @@ apr_status_t udr_share_configure(server_rec *main_server, apr_pool_t *ptemp)
     }
     (void)udr_row_reap(share.shared);
     udr_shared_begin_generation(share.shared);
+    udr_scope_give(main_server, main_server->process->pconf);
     for (server_rec *s = main_server; s; s = s->next) {
         const apr_array_header_t *balancers = udr_server_config(s)->balancers;
         for (int i = 0; udr_server_has_own_config(s, main_server) && i < balancers->nelts; i++) {
             udr_balancer_t *balancer = APR_ARRAY_IDX(balancers, i, udr_balancer_t *);
-            rv = udr_balancer_has_lines(balancer) ? claim_balancer(balancer, s, ptemp) : APR_SUCCESS;
+            rv = udr_balancer_has_lines(balancer) ? claim_balancer(balancer, ptemp) : APR_SUCCESS;
             if (rv != APR_SUCCESS) {
                 do_without(balancer, s, rv, ptemp);
             }

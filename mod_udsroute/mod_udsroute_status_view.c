@@ -200,13 +200,13 @@ static const udr_member_t *only_member(const udr_balancer_t *balancer)
     return APR_ARRAY_IDX(balancer->members, 0, const udr_member_t *);
 }
 
-static void view_balancer(const making_t *making, const udr_balancer_t *balancer, const server_rec *s, const char *host)
+static void view_balancer(const making_t *making, const udr_balancer_t *balancer, const char *host)
 {
     udr_view_balancer_t *told = apr_pcalloc(making->p, sizeof *told);
     told->name = balancer->name ? balancer->name : only_member(balancer)->target->text;
     told->identity =
         apr_pescape_hex(making->p, udr_shared_slot(making->shared, balancer->slot)->identity, UDR_IDENTITY_SIZE, 0);
-    told->scope = udr_scope_of(balancer, s, making->p);
+    told->scope = balancer->scope;
     told->host = host;
     told->is_plain = !balancer->name;
     told->method = balancer->settings.method;
@@ -214,16 +214,15 @@ static void view_balancer(const making_t *making, const udr_balancer_t *balancer
     APR_ARRAY_PUSH(making->view->balancers, udr_view_balancer_t *) = told;
 }
 
-static void view_balancers(const making_t *making, const server_rec *s, const char *host)
+static void view_balancers(const making_t *making, const udr_server_config_t *config, const char *host)
 {
-    const udr_server_config_t *config = udr_server_config(s);
     for (int i = 0; i < config->balancers->nelts; i++) {
         const udr_balancer_t *balancer = APR_ARRAY_IDX(config->balancers, i, const udr_balancer_t *);
         /* To one without members no route leads; of one that there was no room for nothing is known. */
         if (balancer->picker) {
             bool *is_told = &making->is_told[balancer->name ? balancer->slot : only_member(balancer)->slot];
             if (!*is_told) {
-                view_balancer(making, balancer, s, host);
+                view_balancer(making, balancer, host);
             }
             *is_told = true;
         }
@@ -283,7 +282,7 @@ void udr_view_make(udr_view_t *view, unsigned int parts, apr_pool_t *p)
     for (const server_rec *s = ap_server_conf; s; s = s->next) {
         if (udr_server_has_own_config(s, ap_server_conf)) {
             const char *host = udr_scope_host(s, p);
-            view_balancers(&making, s, host);
+            view_balancers(&making, udr_server_config(s), host);
             view_routes(&making, udr_server_config(s), host);
         }
     }

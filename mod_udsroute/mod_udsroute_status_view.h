@@ -65,7 +65,7 @@ typedef struct udr_view_balancer_t {
     const char *name;     /* of a plain route: its member's */
     const char *unique;   /* the same; where virtual hosts have it, too, with the host behind it, and more if need be */
     const char *identity; /* 32 hexadecimal digits, which no other balancer has */
-    const char *scope;    /* udr_scope_of() */
+    const char *scope;    /* udr_balancer_t.scope */
     const char *host;     /* of its virtual host, with the port; NULL: the main server's */
     bool is_plain;        /* a plain route's own */
     const char *method;

@@ -12,6 +12,7 @@ udr_balancer_t *udr_balancer_create(const char *name, const udr_source_t *source
     udr_balancer_t *balancer = apr_pcalloc(p, sizeof *balancer);
 
     balancer->name = name;
+    balancer->scope = name ? name : "";
     balancer->source = *source;
     udr_balancer_settings_init(&balancer->settings);
     udr_settings_init(&balancer->defaults);

@@ -11,6 +11,7 @@
 
 typedef struct udr_balancer_t {
     const char *name;                 /* lower case; NULL: a plain route's own */
+    const char *scope;                /* what tells it from those of this name elsewhere; "": a plain route's own */
     udr_source_t source;              /* where it is defined */
     udr_balancer_settings_t settings; /* unset values are filled in once the whole configuration has been read */
     udr_settings_t defaults;          /* UDSSet: what its members' own lines leave unset */
@@ -23,7 +24,8 @@ typedef struct udr_balancer_t {
     _Atomic apr_time_t slow_until;    /* this child's loops leave reading its requests to workers until then */
 } udr_balancer_t;
 
-/* An empty one; all is unset. name: as udr_target_parse_balancer_name() gives it; NULL: a plain route's own. */
+/* An empty one; all is unset. name: as udr_target_parse_balancer_name() gives it; NULL: a plain route's own. Its scope
+ * is the name, until somebody who knows of virtual hosts says more. */
 udr_balancer_t *udr_balancer_create(const char *name, const udr_source_t *source, apr_pool_t *p);
 
 /* Adds a member, made from p. Returns NULL, or a sentence that names another member's line when one with this address,
