@@ -25,12 +25,14 @@ int loop_descriptors;
 char loop_story[64];
 atomic_int loop_rounds;
 atomic_int loop_timeout;
+atomic_int loop_in_vain;
 atomic_int loop_interruptions;
 sem_t *loop_waits;
 void (*loop_has_waited)(void);
 
 static pthread_t thread;
 static bool is_running;
+static atomic_bool is_waiting;
 
 /* --- between the loop and the kernel --- */
 
@@ -39,7 +41,10 @@ int __real_epoll_wait(int fd, struct epoll_event *events, int count, int millise
 
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int count, int milliseconds)
 {
+    static bool found_nothing;
     atomic_fetch_add(&loop_rounds, 1);
+    atomic_fetch_add(&loop_in_vain, milliseconds != 0 && found_nothing);
+    found_nothing = false;
     atomic_store(&loop_timeout, milliseconds);
     if (atomic_load(&loop_interruptions) > 0) {
         atomic_fetch_sub(&loop_interruptions, 1);
@@ -49,7 +54,10 @@ int __wrap_epoll_wait(int fd, struct epoll_event *events, int count, int millise
     if (loop_waits && milliseconds < 0) {
         sem_post(loop_waits);
     }
+    atomic_store(&is_waiting, true);
     int rc = __real_epoll_wait(fd, events, count, milliseconds);
+    atomic_store(&is_waiting, false);
+    found_nothing = rc == 0 && milliseconds == 0;
     void (*once)(void) = loop_has_waited;
     loop_has_waited = NULL;
     if (once) {
@@ -161,7 +169,8 @@ void loop_settle(void)
 
 int loop_sleeps_for(void)
 {
-    while (atomic_load(&loop_timeout) == 0) {
+    /* The last wait may be over, and its thread off the processor before the next. */
+    while (!atomic_load(&is_waiting) || atomic_load(&loop_timeout) == 0) {
         usleep(100);
     }
     return atomic_load(&loop_timeout);

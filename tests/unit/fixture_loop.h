@@ -18,6 +18,7 @@ extern char loop_story[64];   /* what happened on the loop, mostly one letter ea
 
 extern atomic_int loop_rounds;
 extern atomic_int loop_timeout;       /* of the last wait, in milliseconds */
+extern atomic_int loop_in_vain;       /* how often it has waited awake, and then slept */
 extern atomic_int loop_interruptions; /* so many waits are interrupted by a signal first */
 extern sem_t *loop_waits;             /* posted before a wait without end; or NULL */
 extern void (*loop_has_waited)(void); /* the loop's: called once when the next wait is over; or NULL */

@@ -124,12 +124,16 @@ static void work_in_parts(void)
 static void says_which_step_took_long_and_which_part_of_it(void **state)
 {
     long took = 0, part = 0;
-    char name[64];
+    char name[64] = "";
     (void)state;
-    UDR_STEP("a task", work_in_parts());
-    assert_int_equal(lines, 1);
-    assert_int_equal(
-        sscanf(said[0], "a loop was held for %ld us by a task, %ld us of it by %63[^;];", &took, &part, name), 3);
+    /* A busy machine may make another part longer; not always. */
+    for (int i = 0; i < 10 && strcmp(name, "the long part") != 0; i++) {
+        lines = 0;
+        UDR_STEP("a task", work_in_parts());
+        assert_int_equal(lines, 1);
+        assert_int_equal(
+            sscanf(said[0], "a loop was held for %ld us by a task, %ld us of it by %63[^;];", &took, &part, name), 3);
+    }
     assert_string_equal(name, "the long part");
     assert_true(took >= part && part >= 12000);
 }
