@@ -82,9 +82,10 @@ async def load(world, names, seed, seconds, restart_every):
             world.fail("httpd", "has ended")
             break
         if time.monotonic() >= next_restart:
-            world.restarts.append(time.monotonic())
+            begun = time.monotonic()
+            world.restarts.append((begun, begun))
             await asyncio.to_thread(world.site.httpd.graceful)
-            world.restarts[-1] = time.monotonic()
+            world.restarts[-1] = (begun, time.monotonic())
             next_restart = time.monotonic() + restart_every
     world.is_over = True
     _, late = await asyncio.wait(clients, timeout=CONVERSATION_MAX)
@@ -126,7 +127,7 @@ def run(world, names, options):
     if before.children != after.children:
         world.fail("children", f"{before.children} before, {after.children} after: not the same")
     slack = (before.private // 4) + ((64 if world.site.sanitized else 4) << 20)
-    for difference in soak_resources.differences(before, after, slack):
+    for difference in soak_resources.lasting_differences(world.site.httpd, before, after, slack):
         world.fail("resources", difference)
     world.counts["memory before, KiB"] = before.private >> 10
     world.counts["memory after, KiB"] = after.private >> 10

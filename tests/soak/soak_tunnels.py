@@ -42,7 +42,7 @@ class Tunnel:
     def judge_end(self, problem):
         """The tunnel has ended, and not by the client's doing."""
         now = time.monotonic()
-        if any(self.opened - 1 < restart < now - GRACE for restart in self.world.restarts):
+        if any(self.opened - 1 < ended and begun < now - GRACE for begun, ended in self.world.restarts):
             self.world.count("tunnels ended by a restart")
             raise Closed(repr(problem)) from None
         raise Wrong(f"the tunnel ended after {now - self.opened:.3f} s ({problem!r})") from None

@@ -18,7 +18,7 @@ class World:
         self.counts = collections.Counter()
         self.failures = []
         self.is_over = False
-        self.restarts = []  # time.monotonic() of each graceful restart
+        self.restarts = []  # time.monotonic() of each graceful restart, begun and ended
         self._tokens = itertools.count(1)
         self._connections = weakref.WeakSet()
 
@@ -46,7 +46,7 @@ class World:
 
     def restarted_within(self, seconds):
         """Whether a graceful restart was asked for so recently."""
-        return bool(self.restarts) and time.monotonic() - self.restarts[-1] < seconds
+        return bool(self.restarts) and time.monotonic() - self.restarts[-1][1] < seconds
 
     def lost_by_a_restart(self, response):
         """Whether this is what prefork answers, with or without a module of ours, when a graceful restart's signal
