@@ -209,14 +209,20 @@ class Stage:
         """Whether the backend has got a request for it."""
         return any(request.target == path for request in self.backend.requests)
 
+    def counts(self):
+        """How often the children that have ended have passed each point of the schedule."""
+        counts = {}
+        for point, count in re.findall(r"schedule: (\S+) passed (\d+) times\n", self._log_text()):
+            counts[point] = counts.get(point, 0) + int(count)
+        return counts
+
+    def _log_text(self):
+        return self.httpd.log.path.read_text(errors="replace")
+
     def end(self):
         """Ends httpd; how often its children have passed each point of the schedule, and how often a loop was held."""
         self.sandbox.stop(self.httpd)
-        text = self.httpd.log.path.read_text(errors="replace")
-        counts = {}
-        for point, count in re.findall(r"schedule: (\S+) passed (\d+) times", text):
-            counts[point] = counts.get(point, 0) + int(count)
-        return counts, re.findall(r"a loop was held for .*", text)
+        return self.counts(), re.findall(r"a loop was held for .*", self._log_text())
 
     def finish(self, *edges, least=None):
         """The end of a test: nothing has been lost, each of the transfers was taken often enough, no step of the loop
