@@ -172,16 +172,19 @@ def test_beyond_those_that_may_wait_a_connection_waits_whole(sandbox):
 
 
 def test_the_rest_of_an_answer_is_written_first(sandbox):
-    """A client that takes its time gets all of it, and the access log says so."""
-    backend = sandbox.scripted("app", lambda exchange: exchange.respond(body=b"x" * 300_000))
-    httpd = closing_httpd(sandbox, f"SendBufferSize 16384\n{route(backend)}", access_log="%X %B")
-    with connect(httpd, receive_buffer=16384) as client:
-        client.send_request("GET", "/app/x", CLOSE)
+    """A request that is none ends the connection while most of the answer before it is still httpd's. A client that takes
+    its time gets all of it, and the refusal. (Otherwise the MPM has written everything before it closes.)"""
+    backend = sandbox.scripted("app", lambda exchange: exchange.respond(body=b"x" * 50_000))
+    config = f"SendBufferSize 4096\n{route(backend)}"
+    httpd = closing_httpd(sandbox, config, threads=8, access_log="%X %B")
+    with connect(httpd, receive_buffer=4096) as client:
+        client.send(b"GET /app/x HTTP/1.1\r\nHost: localhost\r\n\r\nNONSENSE\r\n\r\n")
         backend.wait_for_requests(1)
         time.sleep(0.1)
-        assert len(client.read_response().body) == 300_000
+        assert len(client.read_response().body) == 50_000
+        assert client.read_response().status == 400
         assert client.closed_by_server() and not client.stream.reset
-    assert httpd.access_lines(1) == ["- 300000"]
+    assert httpd.access_lines(2)[0] == "+ 50000"
 
 
 def test_a_graceful_restart_waits_for_the_client_to_close(sandbox):
@@ -215,9 +218,18 @@ def test_a_child_of_many_loops_waits_for_two_seconds_altogether(sandbox):
 
 
 def test_stop_at_once_waits_for_nobody(sandbox):
-    httpd = closing_httpd(sandbox)
-    clients = [served(httpd) for _ in range(10)] + [adopted(httpd)]
-    httpd.signal(signal.SIGTERM)
-    wait_until(lambda: not httpd.running, "the server to end", 10)
-    for client in clients:
-        client.close()
+    """Not for the two seconds that a graceful end gives its last clients. A busy machine may take as long, but not each
+    time."""
+
+    def seconds_to_stop():
+        httpd = closing_httpd(sandbox)
+        clients = [served(httpd) for _ in range(10)] + [adopted(httpd)]
+        begun = time.monotonic()
+        httpd.signal(signal.SIGTERM)
+        wait_until(lambda: not httpd.running, "the server to end", 10)
+        took = time.monotonic() - begun
+        for client in clients:
+            client.close()
+        return took
+
+    assert any(seconds_to_stop() < 1.8 for _ in range(5))
