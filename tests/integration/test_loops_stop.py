@@ -12,6 +12,7 @@ import pytest
 from udr_client import chunk, fetch
 from udr_loops import Gate, adopted, connect, loop_httpd, route, wait_until_threads_are_free
 from udr_processes import open_descriptors, wait_until
+from udr_wire import Closed
 
 TLS = pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 
@@ -256,7 +257,7 @@ def test_restart_at_once(sandbox, stage):
 def fetch_or_nothing(httpd):
     try:
         return fetch(httpd.port, "/short").text
-    except OSError:
+    except (OSError, Closed):
         return None
 
 

@@ -503,16 +503,16 @@ def test_graceful_stop(sandbox, tls):
     """Tunnels end at GracefulShutdownTimeout. (A child that has begun to go gracefully doesn't hear httpd's SIGTERM, with
     or without us: in the end it is SIGKILL that comes.)"""
     switchboard = Switchboard(sandbox)
-    httpd = tunnel_httpd(sandbox, "GracefulShutdownTimeout 2\n" + chat_route(switchboard), tls=tls)
+    httpd = tunnel_httpd(sandbox, "GracefulShutdownTimeout 5\n" + chat_route(switchboard), tls=tls)
     ends = [open_tunnel(httpd, switchboard, tls, come) for come in (connect, used)]
     httpd.signal(signal.SIGWINCH)
     for near, far in ends:
         converse(near, far)
     for near, far in ends:
-        assert far.ends(20) and near.ends(20)
+        assert far.ends(30) and near.ends(30)
         near.close()
         far.close()
-    wait_until(lambda: not httpd.running, "the server to end", 20)
+    wait_until(lambda: not httpd.running, "the server to end", 30)
     httpd.log.allow("AH0004[56]")
 
 
@@ -543,7 +543,7 @@ def test_hard_stop(sandbox, tls, number):
 def answers(httpd):
     try:
         return fetch(httpd.port, "/chat/new").text == "/chat/new"
-    except OSError:
+    except (OSError, Closed):
         return False
 
 
