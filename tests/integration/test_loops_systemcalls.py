@@ -3,6 +3,7 @@
 strace(1), which must be installed and may trace the processes that the test starts."""
 import collections
 import re
+import time
 
 import pytest
 
@@ -29,8 +30,11 @@ class Trace:
         self.by_thread = collections.defaultdict(collections.Counter)
         self.failed = collections.Counter()  # with EAGAIN, by name
         self.in_vain = 0  # how often a loop that waits awake has found nothing
+        self.begun = time.monotonic()
+        self.seconds = None
 
     def end(self):
+        self.seconds = time.monotonic() - self.begun
         self.sandbox.stop(self.server)
         for line in self.file.read_text(errors="replace").splitlines():
             # One client alone: the loop may wait awake for what comes next, and asks in vain until it is there.
@@ -66,6 +70,7 @@ def count(trace, *names):
 
 def show(trace):
     """For whoever looks at what a failed test has printed."""
+    print(f"{trace.seconds:.1f} s")
     for name, number in trace.calls.most_common():
         print(f"{name}: {number / REQUESTS:.3f} a request, of which EAGAIN {trace.failed[name] / REQUESTS:.3f}")
     print(f"epoll_wait, awake and in vain: {trace.in_vain / REQUESTS:.3f} a request")
@@ -115,14 +120,18 @@ def _crowd(sandbox):
 # More than none: timers of the loop and of the MPM go on meanwhile, and a connection to the member may be replaced.
 FEW = 0.05
 
+# What the loop's timers cost at most, in reads and in waits: on a busy machine a thousand requests take half a minute.
+A_SECOND = 5
+
 CONNECTING = ("socket", "connect", "close", "fcntl", "getsockopt", "epoll_ctl")
 
 
 def assert_economical(trace, reads, waits, total):
     assert 1 <= count(trace, "sendmsg", "sendto") <= 1 + FEW  # the request to the member, in one piece
     assert 1 <= count(trace, "write", "writev") <= 1 + FEW  # the response to the client, in one piece
-    assert count(trace, "read", "readv", "recvfrom", "recvmsg") <= reads + FEW
-    assert count(trace, "epoll_wait", "epoll_pwait", "poll", "ppoll") <= waits + FEW
+    some = FEW + A_SECOND * trace.seconds / REQUESTS
+    assert count(trace, "read", "readv", "recvfrom", "recvmsg") <= reads + some
+    assert count(trace, "epoll_wait", "epoll_pwait", "poll", "ppoll") <= waits + some
     assert count(trace, "futex") <= FEW  # no other thread has to do with it
     if not udr_environment.sanitized():  # which asks for memory and gives it back as it likes
         assert count(trace, "mmap", "munmap", "brk", "madvise") <= FEW
