@@ -307,14 +307,15 @@ def test_member_whose_checks_fail(sandbox, board):
             exchange.respond(verdict[0])
 
     boards["a"].backend.behaviour = behave
-    check = "hcmethod=GET hcuri=/ws hcinterval=100ms hcexpr=asks_for_websocket"
+    # The first is made within a second. An answer has as long as the interval.
+    check = "hcmethod=GET hcuri=/ws hcinterval=4 hcexpr=asks_for_websocket"
     config = "UDSHealthExpr asks_for_websocket {%{REQUEST_STATUS} == 426}\n"
     httpd = among(sandbox, STATUS + config + balancer(sandbox, {"a": check, "b": ""}))
     with contextlib.ExitStack() as stack:
         nears = [opened(stack, httpd) for _ in range(2)]
         far = boards["a"].next_end()
         assert in_flight(httpd) == {"a": 1, "b": 1}
-        wait_until(lambda: status(httpd)["a"]["health"]["passes"] > 1, "checks that pass")
+        wait_until(lambda: status(httpd)["a"]["health"]["passes"] > 0, "a check that passes")
         verdict[0] = 500
         httpd.log.expect(DOWN.format("a"))
         opened(stack, httpd)
