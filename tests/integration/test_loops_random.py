@@ -17,7 +17,7 @@ import pytest
 import udr_wire
 from udr_client import Client
 from udr_conversations import Conversation, Script, number_of, short
-from udr_environment import campaign
+from udr_environment import campaign, is_campaign
 from udr_loops import loop_httpd, route
 
 COUNT = campaign(20, 300)
@@ -373,6 +373,9 @@ def test_conversations(sandbox, name):
     for seed in range(first, first + COUNT):
         conversation = Conversation(seed)
         difference = compare(stands, answers, conversation)
+        if difference and not is_campaign():
+            # With each change, a busy machine may have made a silence of httpd's: what differs does so again.
+            difference = compare(stands, answers, conversation)
         if difference:
             different.append(seed)
             print(f"{conversation}\nUDR_SEED={seed}, {name}: {difference}\n")
