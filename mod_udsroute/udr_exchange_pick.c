@@ -3,6 +3,11 @@
 #include "mod_udsroute/udr_exchange_private.h"
 
 #include <errno.h>
+#include <sys/stat.h>
+
+/* A server that has called bind(2) may be about to give its socket's file away (PHP-FPM, as root: chown(2), chmod(2),
+ * listen(2)). For so long after that, not to be let in says nothing of permissions. */
+#define NEWBORN apr_time_from_sec(1)
 
 void udr_exchange_use_member(udr_exchange_t *x, udr_member_t *member)
 {
@@ -111,12 +116,29 @@ void udr_exchange_report_switched(udr_exchange_t *x)
     }
 }
 
+/* By the time of day, as files are: where that has been set back, a file from the future is none. */
+static bool is_newborn(const udr_address_t *address)
+{
+    struct stat info;
+    if (address->kind != UDR_ADDRESS_PATH || stat(address->name, &info) || !S_ISSOCK(info.st_mode)) {
+        return false;
+    }
+    apr_time_t age = apr_time_now() - apr_time_from_sec(info.st_mtim.tv_sec) - info.st_mtim.tv_nsec / 1000;
+    return age >= -NEWBORN && age < NEWBORN;
+}
+
+/* One that lets nobody in yet is as good as one on which nobody listens yet: it is waited for. */
+static int connect_error(const udr_exchange_t *x, apr_status_t error)
+{
+    return (error == EACCES || error == EPERM) && is_newborn(x->member->target->address) ? ECONNREFUSED : error;
+}
+
 static void report_failure(udr_exchange_t *x, udr_failure_kind_t kind, apr_status_t error)
 {
     switch (kind) {
     case UDR_FAILURE_SOCKET:
     case UDR_FAILURE_CONNECT:
-        report(x, UDR_OUTCOME_CONNECT_FAILED, error);
+        report(x, UDR_OUTCOME_CONNECT_FAILED, connect_error(x, error));
         break;
     case UDR_FAILURE_CONNECT_TIMEOUT:
         report(x, UDR_OUTCOME_CONNECT_FAILED, EAGAIN);

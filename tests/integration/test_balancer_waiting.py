@@ -36,6 +36,83 @@ class Gauge:
         exchange.respond(body="x")
 
 
+# --- a socket that is being made --------------------------------------------------------------------------------------
+
+
+class Keep(threading.Thread):
+    """Makes a file as new as it was at first, however slow the machine, until the block ends."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self._path = path
+        self._end = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self.join()
+
+    def run(self):
+        while not self._end.wait(0.05):
+            os.utime(self._path)
+
+
+def bind_closed(path):
+    """What PHP-FPM does at a restart, with a longer look: a new socket in the old one's place, nobody's yet."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    former = os.umask(0o777)
+    try:
+        listener.bind(f"{path}.new")
+    finally:
+        os.umask(former)
+    os.rename(f"{path}.new", path)
+    listener.listen(16)
+    listener.settimeout(20)
+    return listener
+
+
+def answer_one(listener):
+    """The first request. That httpd connects, and no more, is a look at whether somebody is there."""
+    while True:
+        peer, _ = listener.accept()
+        with peer:
+            if peer.recv(65536):
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+
+
+def test_socket_that_is_not_open_to_us_yet(sandbox):
+    """Its server has called bind() and not yet chmod(): the request waits, as for one that is not there yet."""
+    former = sandbox.scripted("app")
+    path = former.address
+    config = f"UDSRoute / unix:{path}|http://localhost/ hold=20 enablereuse=Off"
+    httpd = sandbox.httpd(config, udsroute_log_level="trace5")
+    assert fetch(httpd.port, "/").status == 200
+    answers = []
+    with bind_closed(path) as listener, Keep(path):
+        asker = threading.Thread(target=lambda: answers.append(fetch(httpd.port, "/x").status))
+        asker.start()
+        httpd.log.expect("release: connection closed", times=2)
+        assert answers == []
+        os.chmod(path, 0o666)
+        answer_one(listener)
+        asker.join()
+    assert answers == [200]
+
+
+def test_old_socket_that_is_not_open_to_us(sandbox):
+    """That is the operator's to mend, and nothing to wait for."""
+    path = sandbox.socket("app")
+    httpd = sandbox.httpd(f"UDSRoute / unix:{path}|http://localhost/ hold=1h", udsroute_log_level="info")
+    with bind_closed(path):
+        os.utime(path, (1, 1))
+        assert fetch(httpd.port, "/x").status == 503
+    httpd.log.expect("UDR0004.*may not be written by user")
+
+
 # --- the listen backlog -----------------------------------------------------------------------------------------------
 
 
