@@ -130,7 +130,6 @@ void udr_adopted_go_to_worker(udr_adopted_t *a);
 
 /* Closes, as soon as that can be. */
 void udr_adopted_bury(udr_adopted_t *a);
-void udr_adopted_destroy(udr_adopted_t *a);
 
 /* Shuts the client's socket down, so that a worker that waits for the client gets on. On the loop's thread, whoever has
  * the connection. */

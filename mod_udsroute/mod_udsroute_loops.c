@@ -10,8 +10,6 @@
 
 #include <signal.h>
 
-#define LOOPS_MAX 64
-
 /* How often a loop looks after what has been left. */
 #define TIDY_INTERVAL apr_time_from_msec(250)
 

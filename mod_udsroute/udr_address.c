@@ -199,11 +199,16 @@ static const char *read_abstract(udr_address_t *address, const char *text, const
 #endif
 }
 
+static bool has_wildcards(const char *text)
+{
+    return strpbrk(text, WILDCARDS) != NULL;
+}
+
 /* A path, a name or a pattern. */
 static const char *parse(const udr_address_t **address, const char *text, const char *runtime_dir, apr_pool_t *p)
 {
     udr_address_t *result = apr_pcalloc(p, sizeof(*result));
-    bool is_pattern = udr_address_is_pattern(text);
+    bool is_pattern = has_wildcards(text);
     const char *rest;
     const char *error;
 
@@ -245,14 +250,9 @@ static const char *parse(const udr_address_t **address, const char *text, const 
     return NULL;
 }
 
-bool udr_address_is_pattern(const char *text)
-{
-    return strpbrk(text, WILDCARDS) != NULL;
-}
-
 const char *udr_address_parse(const udr_address_t **address, const char *text, const char *runtime_dir, apr_pool_t *p)
 {
-    if (udr_address_is_pattern(text)) {
+    if (has_wildcards(text)) {
         return apr_psprintf(p,
                             "%s contains '*', '?' or '[': a pattern is no address, write the path of one socket (a "
                             "UDSMember in a <UDSBalancer> may be a pattern)",

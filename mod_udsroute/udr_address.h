@@ -35,9 +35,6 @@ typedef struct udr_address_t {
  * says what is wrong and what to write instead; *address is then untouched. */
 const char *udr_address_parse(const udr_address_t **address, const char *text, const char *runtime_dir, apr_pool_t *p);
 
-/* Does text (of a target, up to the bar) hold a '*', '?' or '['? */
-bool udr_address_is_pattern(const char *text);
-
 /* The same for a pattern, such as "unix:/run/app/?.sock". Refused besides: wildcards in a directory's name, a '[' that
  * is not closed, an abstract name, a directory so long that no socket in it could be connected to. */
 const char *udr_address_parse_pattern(const udr_address_t **address, const char *text, const char *runtime_dir,

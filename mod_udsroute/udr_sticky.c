@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/udr_sticky.h"
 
-#include "mod_udsroute/udr_value.h"
-
-#include <apr_strings.h>
-
 #include <string.h>
 #include <strings.h>
-
-/* What no name of a cookie or parameter can hold and still be found. */
-#define NOT_IN_NAMES "=;,?&/|\" \t"
 
 typedef struct piece_t {
     const char *ptr;
@@ -117,37 +110,7 @@ bool udr_sticky_find(udr_session_t *session, const udr_sticky_t *sticky, const c
     return true;
 }
 
-static bool is_name(const char *text)
-{
-    return *text && text[strcspn(text, NOT_IN_NAMES)] == '\0';
-}
-
 bool udr_sticky_is_route(const char *member_route, const char *route, apr_size_t len)
 {
     return len && member_route && strlen(member_route) == len && !memcmp(member_route, route, len);
-}
-
-const char *udr_sticky_parse_names(udr_sticky_t *sticky, const char *text, apr_pool_t *p)
-{
-    const char *bar = strchr(text, '|');
-    const char *cookie = bar ? apr_pstrmemdup(p, text, (apr_size_t)(bar - text)) : apr_pstrdup(p, text);
-    const char *parameter = bar ? apr_pstrdup(p, bar + 1) : cookie;
-    if (!is_name(cookie) || !is_name(parameter)) {
-        return apr_psprintf(p,
-                            "%s is no name of a session: write that of the cookie and of the URL's parameter, such as "
-                            "JSESSIONID, or both if they differ, such as JSESSIONID|jsessionid",
-                            udr_value_quote(text, p));
-    }
-    sticky->cookie = cookie;
-    sticky->parameter = parameter;
-    return NULL;
-}
-
-const char *udr_sticky_parse_separator(udr_sticky_t *sticky, const char *text, apr_pool_t *p)
-{
-    if (strcasecmp(text, "off") != 0 && (text[0] == '\0' || text[1] != '\0')) {
-        return apr_psprintf(p, "%s is not a single character, nor Off", udr_value_quote(text, p));
-    }
-    sticky->separator = text[1] == '\0' ? text[0] : '\0';
-    return NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sticky sessions: the route of a request's session, out of its URL or its cookies, by mod_proxy_balancer's rules.
- * Layer: core, bottom; pure. Used by the balancer (which member has the route) and its configuration. */
+ * Layer: core, bottom; pure. Used by the glue (whose session a request has) and the picker (which member has its
+ * route). */
 #ifndef UDR_STICKY_H
 #define UDR_STICKY_H
 
@@ -43,12 +44,5 @@ bool udr_sticky_find(udr_session_t *session, const udr_sticky_t *sticky, const c
 
 /* Whether a member's route (NULL: it has none) is that of a session. */
 bool udr_sticky_is_route(const char *member_route, const char *route, apr_size_t len);
-
-/* Reads "stickysession": "NAME" for both, or "COOKIE|PARAMETER". Returns NULL and sets the names, from p, or a sentence
- * from p; sticky is then untouched. */
-const char *udr_sticky_parse_names(udr_sticky_t *sticky, const char *text, apr_pool_t *p);
-
-/* Reads "stickysessionsep": one character, or "Off". */
-const char *udr_sticky_parse_separator(udr_sticky_t *sticky, const char *text, apr_pool_t *p);
 
 #endif

@@ -177,7 +177,7 @@ static void another_separator_can_be_chosen(void **state)
     };
     udr_sticky_t sticky = usual;
     (void)state;
-    assert_null(udr_sticky_parse_separator(&sticky, "!", NULL));
+    sticky.separator = '!';
     check(&sticky, cases, COUNT(cases));
 }
 
@@ -189,7 +189,7 @@ static void without_a_separator_all_of_it_is_the_route(void **state)
     };
     udr_sticky_t sticky = usual;
     (void)state;
-    assert_null(udr_sticky_parse_separator(&sticky, "oFF", NULL));
+    sticky.separator = '\0';
     check(&sticky, cases, COUNT(cases));
 }
 
@@ -199,41 +199,6 @@ static void without_a_name_there_are_no_sessions(void **state)
     const udr_sticky_t none = {0};
     (void)state;
     check(&none, cases, COUNT(cases));
-}
-
-/* --- the configuration --- */
-
-static void reads_one_name_or_two(void **state)
-{
-    udr_sticky_t sticky = {0};
-    apr_pool_t *p;
-    (void)state;
-    apr_pool_create(&p, NULL);
-    assert_null(udr_sticky_parse_names(&sticky, "JSESSIONID|jsessionid", p));
-    assert_string_equal(sticky.cookie, "JSESSIONID");
-    assert_string_equal(sticky.parameter, "jsessionid");
-    assert_null(udr_sticky_parse_names(&sticky, "ROUTEID", p));
-    assert_string_equal(sticky.cookie, "ROUTEID");
-    assert_string_equal(sticky.parameter, "ROUTEID");
-    apr_pool_destroy(p);
-}
-
-static void refuses_names_that_are_none(void **state)
-{
-    static const char *const bad[] = {"", "|", "a|", "|a", "a|b|c", "a=b", "a;b", "a b", "a,b", "a|b&c", "a?", "a/b"};
-    udr_sticky_t sticky = {0};
-    apr_pool_t *p;
-    (void)state;
-    apr_pool_create(&p, NULL);
-    for (size_t i = 0; i < COUNT(bad); i++) {
-        const char *error = udr_sticky_parse_names(&sticky, bad[i], p);
-        assert_non_null(error);
-        assert_non_null(strstr(error, bad[i]));
-        assert_null(sticky.cookie);
-    }
-    assert_non_null(udr_sticky_parse_separator(&sticky, "", p));
-    assert_non_null(udr_sticky_parse_separator(&sticky, "..", p));
-    apr_pool_destroy(p);
 }
 
 /* --- any bytes --- */
@@ -322,8 +287,6 @@ int main(void)
         cmocka_unit_test(another_separator_can_be_chosen),
         cmocka_unit_test(without_a_separator_all_of_it_is_the_route),
         cmocka_unit_test(without_a_name_there_are_no_sessions),
-        cmocka_unit_test(reads_one_name_or_two),
-        cmocka_unit_test(refuses_names_that_are_none),
         cmocka_unit_test(keeps_its_word_on_any_bytes),
     };
     apr_initialize();
