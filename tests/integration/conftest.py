@@ -60,6 +60,12 @@ def sandbox():
     yield from _sandbox()
 
 
+@pytest.fixture(params=udr_environment.RUNNERS.values(), ids=udr_environment.RUNNERS.keys())
+def runner(request):
+    """The MPM, and what goes in front of the configuration."""
+    return request.param
+
+
 @pytest.fixture
 def gate():
     """Where a member's answers wait until the test lets them go, at its end at the latest."""

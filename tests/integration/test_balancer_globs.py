@@ -16,19 +16,6 @@ from udr_status import Forms, read_members, status_section
 
 CAME, GONE, FULL, UNUSABLE, UNREADABLE = "UDR0050", "UDR0051", "UDR0052", "UDR0053", "UDR0054"
 
-RUNNERS = {
-    "event": ("event", ""),
-    "no loops": ("event", "UDSLoops Off\n"),
-    "worker": ("worker", ""),
-    "prefork": ("prefork", ""),
-}
-
-
-@pytest.fixture(params=RUNNERS.values(), ids=RUNNERS.keys())
-def runner(request):
-    """The MPM, and what goes in front of the configuration."""
-    return request.param
-
 
 def start_httpd(sandbox, parameters="", *settings, runner=None, pattern="*", more="", **options):
     """One line for all sockets that match."""

@@ -7,7 +7,8 @@ import socket
 import threading
 import time
 
-from test_balancer_globs import CAME, GONE, RUNNERS, UNREADABLE, Crowd, await_members, lines, start_httpd
+import udr_environment
+from test_balancer_globs import CAME, GONE, UNREADABLE, Crowd, await_members, lines, start_httpd
 from test_capacity import descriptors
 from udr_balancers import status
 from udr_client import Client
@@ -17,7 +18,7 @@ FILES = 20_000
 DESCRIPTORS = 64
 SHORT_OF, FASTER = "UDR0055", "UDR0056"
 QUOTA = 100  # lines of a kind in a minute
-EVENT = RUNNERS["event"]  # whose children watch, and keep many connections
+EVENT = udr_environment.RUNNERS["event"]  # whose children watch, and keep many connections
 
 
 class Unrest:

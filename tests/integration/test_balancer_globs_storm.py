@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from test_balancer_globs import CAME, FULL, GONE, RUNNERS, lines
+import udr_environment
+from test_balancer_globs import CAME, FULL, GONE, lines
 from udr_balancers import GOES_AND_COMES, STATUS, Load, balancer, figures, processes_for, status
 from udr_environment import campaign
 from udr_processes import open_descriptors, wait_until
@@ -83,9 +84,9 @@ def holdings(httpd):
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("name", RUNNERS)
+@pytest.mark.parametrize("name", udr_environment.RUNNERS)
 def test_storm(sandbox, name):
-    mpm, head = RUNNERS[name]
+    mpm, head = udr_environment.RUNNERS[name]
     children = CHILDREN[name]
     storm = Storm(sandbox)
     storm.begin()

@@ -19,12 +19,7 @@ DOWN = 0.5  # seconds
 HOLD = campaign("hold=7", "")
 ENOUGH = campaign(800, 5000)  # requests
 
-RUNNERS = {
-    "event": ("event", ""),
-    "no loops": ("event", "UDSLoops Off\n"),
-    "worker": ("worker", ""),
-    "prefork": ("prefork", ""),
-}
+RUNNERS = {**udr_environment.RUNNERS}
 if udr_environment.is_campaign():
     RUNNERS["two loops"] = ("event", "UDSLoops 2\n")
 

@@ -9,14 +9,7 @@ EXPRESSIONS = "UDSHealthExpr body {hc('body') =~ /ok/}\nUDSHealthExpr status {%{
 
 
 def refused(sandbox, config, line, *words):
-    """Asserts that the configuration stops httpd, by an error that names file and line of `line` and has these words."""
-    test = sandbox.configtest(config)
-    assert test.refused, test.output
-    place = f"line {test.line_of(line)} of {test.file}"
-    assert place in test.output, f"{place!r} is not in: {test.output}"
-    message = test.output[test.output.rfind("\n", 0, test.output.index(place)) + 1 :]
-    for word in words:
-        assert re.search(word, message, re.I | re.S), f"{word!r} is not in: {test.output}"
+    sandbox.configtest(config).assert_refused_at(line, *words)
 
 
 def accepted(sandbox, config, *warnings):

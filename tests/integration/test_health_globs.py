@@ -1,25 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Members from a directory are checked as any others; one that appears gets requests after its first good check."""
-import pytest
-
 from udr_balancers import balancer
 from udr_client import fetch
 from udr_health import STATUS, Patient, answers, fall_ill, get_well, leader, members, undisturbed, well
 from udr_processes import wait_until
 
-RUNNERS = {
-    "event": ("event", ""),
-    "no loops": ("event", "UDSLoops Off\n"),
-    "worker": ("worker", ""),
-    "prefork": ("prefork", ""),
-}
 GET = "hcmethod=GET hcuri=/healthz hcinterval=200ms"
-
-
-@pytest.fixture(params=RUNNERS.values(), ids=RUNNERS.keys())
-def runner(request):
-    """The MPM, and what goes in front of the configuration."""
-    return request.param
 
 
 def ill(exchange):

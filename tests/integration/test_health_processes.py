@@ -30,21 +30,9 @@ from udr_health import (
 from udr_loops import Gate
 from udr_processes import Server, wait_until
 
-RUNNERS = {
-    "event": ("event", ""),
-    "no loops": ("event", "UDSLoops Off\n"),
-    "worker": ("worker", ""),
-    "prefork": ("prefork", ""),
-}
 GET = "hcmethod=GET hcuri=/healthz hcinterval=200ms"
 TAKES_OVER = 3.0  # seconds
 ILL = r"\(500\)"
-
-
-@pytest.fixture(params=RUNNERS.values(), ids=RUNNERS.keys())
-def runner(request):
-    """The MPM, and what goes in front of the configuration."""
-    return request.param
 
 
 def start(sandbox, runner, parameters=GET, names="ab", behaviour=well, **more):
@@ -136,7 +124,7 @@ def test_graceful_restart(sandbox, runner):
     get_well(httpd, patients["a"])
 
 
-@pytest.mark.parametrize("runner", [RUNNERS["event"], RUNNERS["no loops"], RUNNERS["worker"]])
+@pytest.mark.parametrize("runner", [udr_environment.RUNNERS["event"], udr_environment.RUNNERS["no loops"], udr_environment.RUNNERS["worker"]])
 def test_an_old_child_leaves_the_checks_to_a_new_one(sandbox, runner):
     """Though it has a request for some time yet: what it knows is the old configuration."""
     # Room for a second child: under worker a new one has no place beside the old one otherwise.

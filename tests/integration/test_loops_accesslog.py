@@ -8,7 +8,7 @@ import pytest
 from udr_client import chunk
 from udr_loops import Gate, adopted, connect, loop_httpd, route, wait_until_threads_are_free
 from udr_processes import wait_until
-from udr_wire import Stream
+from udr_wire import CountingStream
 
 FORMAT = (
     "status=%>s body=%B clf=%b out=%O in=%I connection=%X kept=%k us=%D s=%T ms=%{ms}T parked=%{UDSROUTE_PARKED}e "
@@ -17,18 +17,6 @@ FORMAT = (
 )
 
 BODY = b"0123456789" * 4000
-
-
-class CountingStream(Stream):
-    """Counts what has come from the socket."""
-
-    total = 0
-
-    def fill(self, size=65536):
-        before = len(self.buffer)
-        filled = super().fill(size)
-        self.total += len(self.buffer) - before
-        return filled
 
 
 @pytest.fixture(name="backend")

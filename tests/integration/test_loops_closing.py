@@ -99,16 +99,20 @@ def test_a_client_that_still_sends_is_not_reset(sandbox):
         assert client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
+def assert_may_send_on(client):
+    """It gets its answer, though another request behind the last one is there already when that is written."""
+    client.send(b"GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" + b"x" * 50_000)
+    assert client.read_response().text == "/short"
+    assert client.closed_by_server() and not client.stream.reset
+    time.sleep(0.05)  # else a reset may still be on its way
+    client.send(b"x" * 500_000)
+    assert client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
 def test_a_client_that_sends_on_gets_its_answer(sandbox):
-    """Another request behind the last one is there already when the answer has been written."""
     httpd = closing_httpd(sandbox)
     with connect(httpd) as client:
-        client.send(b"GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" + b"x" * 50_000)
-        assert client.read_response().text == "/short"
-        assert client.closed_by_server() and not client.stream.reset
-        time.sleep(0.05)  # else a reset may still be on its way
-        client.send(b"x" * 500_000)
-        assert client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        assert_may_send_on(client)
 
 
 def test_nothing_is_left(sandbox):
@@ -156,12 +160,7 @@ def test_beyond_those_that_may_wait_a_connection_waits_whole(sandbox):
     clients = [served(httpd, come=adopted if number < 10 else connect) for number in range(MOST)]
     wait_until(lambda: closing(httpd) == MOST, "as many as may to wait")
     with adopted(httpd) as beyond:
-        beyond.send(b"GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" + b"x" * 50_000)
-        assert beyond.read_response().text == "/short"
-        assert beyond.closed_by_server() and not beyond.stream.reset
-        time.sleep(0.05)  # else a reset may still be on its way
-        beyond.send(b"x" * 500_000)
-        assert beyond.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        assert_may_send_on(beyond)
     wait_until(lambda: closing(httpd) == MOST, "that one to be gone")
     for client in clients:
         client.close()

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
+import udr_environment
 from udr_client import Client, fetch
 from udr_environment import campaign
-from udr_php import RUNNERS, start_site
+from udr_php import start_site
 from udr_processes import wait_until
 
 ABORTS = campaign(1000, 10000)
@@ -15,7 +16,7 @@ CLIENTS = 4
 LINES = 4000  # of an answer: more than 30,000 bytes
 
 
-@pytest.fixture(scope="module", params=RUNNERS)
+@pytest.fixture(scope="module", params=udr_environment.RUNNERS)
 def httpd(module_sandbox, request):
     return start_site(module_sandbox, request.param, children=24, threads=16, udsroute_log_level="info")
 

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+import udr_environment
 from udr_client import Client, fetch
-from udr_php import RUNNERS, start_fpm, start_site
+from udr_php import start_fpm, start_site
 from udr_processes import wait_until
 
 # Larger fields than httpd and the member's settings take by default; connections for one request each.
@@ -24,7 +25,7 @@ UDSRoute "/set/" "unix:@SOCKET@|fcgi://localhost@SITE@/" responsefieldsize=70K d
 MESSAGE = re.compile(r"UDR0069: member unix:\S+ says: (.*)")
 
 
-@pytest.fixture(scope="module", params=RUNNERS)
+@pytest.fixture(scope="module", params=udr_environment.RUNNERS)
 def httpd(module_sandbox, request):
     return start_site(module_sandbox, request.param, children=24, config=CONFIG, access_log="%X %>s %B")
 

@@ -7,9 +7,10 @@ import pathlib
 
 import pytest
 
+import udr_environment
 from test_peers import Memory
 from udr_client import Client, chunk, curl, fetch
-from udr_php import RUNNERS, start_site
+from udr_php import start_site
 from udr_processes import wait_until
 
 MIB = 1 << 20
@@ -21,7 +22,7 @@ Alias "/limited" "@SITE@"
 """
 
 
-@pytest.fixture(scope="module", params=RUNNERS)
+@pytest.fixture(scope="module", params=udr_environment.RUNNERS)
 def httpd(module_sandbox, request):
     """One for each kind of runner."""
     spool = module_sandbox.root / f"spool-{request.param}"

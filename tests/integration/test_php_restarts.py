@@ -5,10 +5,11 @@ import signal
 
 import pytest
 
+import udr_environment
 from udr_balancers import Load
 from udr_client import Client, fetch
 from udr_environment import campaign
-from udr_php import RUNNERS, start_site
+from udr_php import start_site
 from udr_processes import wait_until
 
 CLIENTS = 4
@@ -16,7 +17,7 @@ RELOADS = campaign(4, 100)
 BODY = b"once and not twice" * 200
 
 
-@pytest.fixture(params=RUNNERS)
+@pytest.fixture(params=udr_environment.RUNNERS)
 def httpd(sandbox, request):
     # Each client's process of httpd may hold a connection, and each has a process of PHP-FPM.
     route = 'UDSRoute "/patient" "unix:@SOCKET@|fcgi://localhost@SITE@" hold=10\n'

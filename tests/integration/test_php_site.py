@@ -8,8 +8,9 @@ import signal
 
 import pytest
 
+import udr_environment
 from udr_client import Client, fetch
-from udr_php import RUNNERS, SCRIPTS, files_config, make_site, start_fpm, start_site, variables
+from udr_php import SCRIPTS, files_config, make_site, start_fpm, start_site, variables
 from udr_php_sites import PASSWORDS
 
 MODULES = ("rewrite", "dir", "auth_basic", "authn_file", "authz_user", "negotiation", "alias")
@@ -81,7 +82,7 @@ def furnish(root):
         path.chmod(0o644)
 
 
-@pytest.fixture(scope="module", params=RUNNERS)
+@pytest.fixture(scope="module", params=udr_environment.RUNNERS)
 def httpd(module_sandbox, request):
     httpd = start_site(module_sandbox, request.param, children=20, config=CONFIG, modules=MODULES)
     furnish(httpd.site)

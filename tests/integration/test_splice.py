@@ -23,7 +23,7 @@ from udr_client import chunk, fetch
 from udr_loops import adopted, connect, loop_httpd, route
 from udr_processes import open_descriptors, wait_until
 from udr_tunnel import SWITCH
-from udr_wire import Stream
+from udr_wire import CountingStream
 
 FORMAT = "status=%>s body=%B out=%O connection=%X path=%U"
 MIB = 1 << 20
@@ -170,18 +170,6 @@ class Splices:
         """How many bytes were moved, into pipes and out of them together."""
         self.sandbox.stop(self.server)
         return sum(int(number) for number in self.CALL.findall(self.file.read_text(errors="replace")))
-
-
-class CountingStream(Stream):
-    """Counts what has come from the socket."""
-
-    total = 0
-
-    def fill(self, size=65536):
-        before = len(self.buffer)
-        filled = super().fill(size)
-        self.total += len(self.buffer) - before
-        return filled
 
 
 def get(client, target, pause=0.0, **options):

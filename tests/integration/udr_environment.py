@@ -20,6 +20,14 @@ SOURCE_ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
 MPMS = ("event", "worker", "prefork")
 
+# The runners of exchanges: the MPM, and what goes in front of the configuration.
+RUNNERS = {
+    "event": ("event", ""),
+    "no loops": ("event", "UDSLoops Off\n"),
+    "worker": ("worker", ""),
+    "prefork": ("prefork", ""),
+}
+
 
 def build_directory():
     """Where the module and the backend were built."""

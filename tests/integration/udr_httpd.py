@@ -39,6 +39,15 @@ class ConfigTest:
                 return number
         raise AssertionError(f"{text!r} is not in {self.file}")
 
+    def assert_refused_at(self, line, *words):
+        """The configuration stops httpd, by an error that names file and line of `line` and has these words."""
+        assert self.refused, self.output
+        place = f"line {self.line_of(line)} of {self.file}"
+        assert place in self.output, f"{place!r} is not in: {self.output}"
+        message = self.output[self.output.rfind("\n", 0, self.output.index(place)) + 1 :]
+        for word in words:
+            assert re.search(word, message, re.I | re.S), f"{word!r} is not in: {self.output}"
+
 
 class Settings:
     """How an httpd is to be configured. Everything but `config` has a default that suits most tests.

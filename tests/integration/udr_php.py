@@ -10,8 +10,6 @@ import signal
 
 import udr_environment
 import udr_httpd
-from udr_client import fetch
-from udr_errorlog import ErrorLog
 from udr_processes import Server, children_of, wait_until
 
 SCRIPTS = udr_environment.PEERS / "php"
@@ -197,18 +195,9 @@ DocumentRoot "{root}"
 """
 
 
-# The runners of exchanges: the MPM, and what goes in front of the configuration.
-RUNNERS = {
-    "event": ("event", ""),
-    "no loops": ("event", "UDSLoops Off\n"),
-    "worker": ("worker", ""),
-    "prefork": ("prefork", ""),
-}
-
-
 def start_site(sandbox, runner, children=8, config="", php=None, pool=(), **settings):
     """One FPM with a site, and an httpd that serves it; @SITE@ and @SOCKET@ in its configuration are theirs."""
-    mpm, head = RUNNERS[runner]
+    mpm, head = udr_environment.RUNNERS[runner]
     name = runner.replace(" ", "-")
     fpm = start_fpm(sandbox, name, children=children, php=php, pool=pool)
     root = make_site(sandbox, f"site-{name}")

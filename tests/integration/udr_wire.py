@@ -137,6 +137,18 @@ class Stream:
             yield self.take(len(self.buffer))
 
 
+class CountingStream(Stream):
+    """Counts what has come from the socket."""
+
+    total = 0
+
+    def fill(self, size=65536):
+        before = len(self.buffer)
+        filled = super().fill(size)
+        self.total += len(self.buffer) - before
+        return filled
+
+
 def parse_field(line):
     """One field line as (name, value)."""
     if line[:1] in (b" ", b"\t"):
