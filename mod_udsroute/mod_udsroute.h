@@ -120,8 +120,10 @@ typedef struct udr_match_t {
 /* What is remembered of a client's connection; in c->conn_config. */
 typedef struct udr_conn_t {
     bool is_nested;                /* within our own call of the process_connection hooks (mod_udsroute_stay.c) */
-    bool has_earned;               /* the request just served was routed */
+    const server_rec *served_by;   /* whose routed request a worker has just served; NULL: none was, or not routed */
+    bool is_name_wanted;           /* the log line of that needs the client's name */
     int routed;                    /* requests that were routed so far */
+    struct udr_trial_t *trial;     /* it is on a loop without anybody knowing whether that pays; NULL: it does */
     const request_rec *proto_set;  /* the request whose X-Forwarded-Proto was set in fixups */
     struct udr_adopted_t *adopted; /* NULL: it is the MPM's */
     void *exchange_room;           /* for the exchanges of its requests, one after the other */

@@ -61,12 +61,11 @@ void udr_adopted_post(udr_adopted_t *a)
     udr_loop_post(a->home->loop, &a->task);
 }
 
-void udr_adopted_take_settings(udr_adopted_t *a, const request_rec *r)
+void udr_adopted_take_settings(udr_adopted_t *a, const server_rec *s)
 {
     /* As the event MPM: a virtual host that sets none has the address's first one's. */
-    const server_rec *s = r->server->keep_alive_timeout_set ? r->server : r->connection->base_server;
-    a->keep_alive_timeout = s->keep_alive_timeout;
-    a->timeout = r->server->timeout;
+    a->keep_alive_timeout = (s->keep_alive_timeout_set ? s : a->c->base_server)->keep_alive_timeout;
+    a->timeout = s->timeout;
 }
 
 /* --- events of the loop ---------------------------------------------------------------------------------------------
@@ -236,7 +235,8 @@ static void arrive(udr_task_t *task)
         ready |= a->has_hung_up ? udr_client_hung_up(a->client) : 0;
         udr_adopted_advance(a, ready);
     } else {
-        udr_adopted_after_request(a, false);
+        /* The first time, its worker has found no further request; one that has come since is told of. */
+        udr_adopted_after_request(a, is_new);
     }
 }
 
@@ -279,10 +279,19 @@ void udr_adopted_park(udr_client_t *client)
     if (client->is_tunnel) {
         udr_client_trim(r->connection);
     }
-    udr_adopted_take_settings(a, r);
+    udr_adopted_take_settings(a, r->server);
     udr_adopted_pass_to(a, UDR_OWNER_LEAVING);
     udr_exchange_move(client->exchange, udr_adopted_wake, udr_adopted_wake_queued, a, a->home->lane);
     UDR_SCHEDULE("parked");
+}
+
+void udr_adopted_keep(conn_rec *c, const server_rec *s)
+{
+    udr_adopted_t *a = adopt(c);
+    udr_conn_get(c)->adopted = a;
+    udr_adopted_take_settings(a, s);
+    udr_adopted_pass_to(a, UDR_OWNER_LEAVING);
+    c->cs->state = CONN_STATE_SUSPENDED;
 }
 
 void udr_adopted_send_to_worker(request_rec *r, udr_client_t *client)

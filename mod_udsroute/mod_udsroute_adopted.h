@@ -14,6 +14,10 @@ typedef struct udr_adopted_t udr_adopted_t;
  * the loop. */
 void udr_adopted_park(udr_client_t *client);
 
+/* On a worker thread, in the process_connection hook: a request to this server has been served, there is no other yet,
+ * and the connection waits for it on a loop from now on. It must be the MPM's so far. */
+void udr_adopted_keep(conn_rec *c, const server_rec *s);
+
 /* On the loop's thread: what the handler would do now may block (an error page, a dear filter): a worker shall run the
  * handler, or its end when client is not NULL. The handler returns SUSPENDED. */
 void udr_adopted_send_to_worker(request_rec *r, udr_client_t *client);

@@ -62,7 +62,7 @@ static void read_and_serve(udr_adopted_t *a)
         c->keepalive = AP_CONN_CLOSE;
         return;
     }
-    udr_adopted_take_settings(a, r);
+    udr_adopted_take_settings(a, r->server);
     udr_names_ask(r); /* there is no other moment: httpd itself ends the request, and the loop may have to log it */
     (void)udr_scoreboard_begin(SERVER_BUSY_WRITE, r);
     c->cs->state = CONN_STATE_HANDLER;
@@ -129,7 +129,9 @@ static void guest(void *baton)
     udr_adopted_t *a = baton;
     udr_adopted_pass_to(a, UDR_OWNER_GUEST);
     int before = udr_scoreboard_begin(a->job == JOB_READ ? SERVER_BUSY_READ : SERVER_BUSY_WRITE, a->r);
+    udr_worker_begin();
     work(a);
+    udr_worker_end();
     udr_scoreboard_end(before); /* the thread's; the connection is another's by now */
 }
 

@@ -83,8 +83,8 @@ void udr_adopted_set_timer(udr_adopted_t *a, apr_interval_time_t after);
 /* To the loop; nothing of it may be touched afterwards. */
 void udr_adopted_post(udr_adopted_t *a);
 
-/* What of httpd's settings applies to the connection from this request on. */
-void udr_adopted_take_settings(udr_adopted_t *a, const request_rec *r);
+/* What of httpd's settings applies to the connection from a request to this server on. */
+void udr_adopted_take_settings(udr_adopted_t *a, const server_rec *s);
 
 /* mod_udsroute_adopted_request.c */
 void udr_adopted_next_request(udr_adopted_t *a);

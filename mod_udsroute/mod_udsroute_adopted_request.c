@@ -216,7 +216,7 @@ static void serve(udr_adopted_t *a, const looked_t *looked)
         udr_adopted_after_request(a, false);
         return;
     }
-    udr_adopted_take_settings(a, r);
+    udr_adopted_take_settings(a, r->server);
     c->cs->state = CONN_STATE_HANDLER;
     if (a->home->suspects_until > udr_loop_now(a->home->loop)) {
         take_usage(a->home);

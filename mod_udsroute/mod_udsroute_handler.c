@@ -256,7 +256,7 @@ static int serve_on_worker(udr_client_t *client, udr_exchange_plan_t *plan)
     if (!is_ours) {
         return SUSPENDED;
     }
-    udr_stay_earn(r->connection);
+    udr_stay_earn(r);
     return udr_handler_finish(client);
 }
 
@@ -290,6 +290,7 @@ static int serve(request_rec *r, const udr_match_t *match)
     };
     udr_occasion_fill(&plan.occasion, &client->session, r, plan.picker);
     udr_conn_get(r->connection)->routed++;
+    udr_parking_pays(r->connection);
     return udr_loops_here() && !r->main && !r->prev ? serve_on_loop(client, &plan) : serve_on_worker(client, &plan);
 }
 

@@ -6,6 +6,8 @@
 #include "mod_udsroute/mod_udsroute_names.h"
 #include "mod_udsroute/mod_udsroute_sethandler.h"
 #include "mod_udsroute/mod_udsroute_worker.h"
+#include "mod_udsroute/udr_clock.h"
+#include "mod_udsroute/udr_trial.h"
 
 #include <ap_mpm.h>
 #include <http_core.h>
@@ -21,6 +23,17 @@
 
 /* With a request that is its connection's last one a worker waits for so many times UDSPark. */
 #define PATIENCE_WITH_LAST 10
+
+/* A connection on a loop without a further routed request has cost about so much more than with the MPM, in
+ * microseconds: its memory is not used again (see udr_parking_patience()). */
+#define COST_OF_CONNECTION 100
+
+/* ... and each of its requests to another handler, for which a worker has to be called. */
+#define COST_OF_REQUEST 40
+
+/* What that may take of this child's time; more while the MPM closes what it keeps, or nearly. */
+static udr_trial_t trial = {.share = 50};
+static udr_trial_t trial_while_scarce = {.share = 10};
 
 static bool has_body(const request_rec *r)
 {
@@ -57,12 +70,15 @@ static bool is_flushed_at_once(const conn_rec *c)
     return core->flush_max_pipelined == 0 || core->flush_max_threshold < PASSED_AT_ONCE;
 }
 
+bool udr_parking_is_open_to(conn_rec *c)
+{
+    return udr_loops_count() > 0 && !udr_loops_here() && !c->master && c->cs && !c->clogging_input_filters &&
+           !is_flushed_at_once(c) && (udr_conn_get(c)->adopted || !is_stopping());
+}
+
 bool udr_parking_is_possible(request_rec *r)
 {
-    conn_rec *c = r->connection;
-    return udr_loops_count() > 0 && !udr_loops_here() && !r->main && !r->prev && !c->master && c->cs &&
-           !c->clogging_input_filters && !has_filtered_body(r) && !is_flushed_at_once(c) &&
-           (udr_conn_get(c)->adopted || !is_stopping());
+    return !r->main && !r->prev && udr_parking_is_open_to(r->connection) && !has_filtered_body(r);
 }
 
 /* Is the connection to stay for another request? */
@@ -75,6 +91,30 @@ static bool is_to_stay(request_rec *r)
 bool udr_parking_is_earned(request_rec *r)
 {
     return (udr_conn_get(r->connection)->routed > 1 || udr_worker_are_busy(SCARCE)) && is_to_stay(r);
+}
+
+bool udr_parking_is_open_between(conn_rec *c)
+{
+    udr_conn_t *conn = udr_conn_get(c);
+    if (!udr_parking_is_open_to(c)) {
+        return false;
+    }
+    if (conn->routed > 1) {
+        return true;
+    }
+    apr_time_t now = udr_clock_now();
+    udr_trial_t *open = udr_worker_were_scarce(now) ? &trial_while_scarce : &trial;
+    conn->trial = udr_trial_begin(open, COST_OF_CONNECTION, now) ? open : NULL;
+    return conn->trial != NULL;
+}
+
+void udr_parking_pays(conn_rec *c)
+{
+    udr_conn_t *conn = udr_conn_get(c);
+    if (conn->trial) {
+        udr_trial_succeed(conn->trial, COST_OF_CONNECTION);
+        conn->trial = NULL;
+    }
 }
 
 /* The MPM uses the memory of a connection again that ends in its hands; one that ends on a loop costs a dozen calls of
@@ -122,6 +162,10 @@ int udr_parking_guard(request_rec *r)
     if ((udr_match_get(r) || udr_sethandler_is_ours(r)) && !has_filtered_body(r) && !is_to_be_spooled(r) &&
         !is_to_be_told_a_name(r) && !has_body_for_httpd(r)) {
         return DECLINED;
+    }
+    udr_trial_t *open = udr_conn_get(r->connection)->trial;
+    if (open) {
+        udr_trial_charge(open, COST_OF_REQUEST, udr_clock_now());
     }
     udr_adopted_send_to_worker(r, NULL);
     return SUSPENDED;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mod_udsroute/mod_udsroute_stay.h"
+#include "mod_udsroute/mod_udsroute_adopted.h"
 #include "mod_udsroute/mod_udsroute_client.h"
 #include "mod_udsroute/mod_udsroute_loops.h"
+#include "mod_udsroute/mod_udsroute_names.h"
+#include "mod_udsroute/mod_udsroute_parking.h"
+#include "mod_udsroute/mod_udsroute_worker.h"
 
 #include <ap_mpm.h>
 #include <apr_atomic.h>
@@ -36,9 +40,11 @@ void udr_stay_child_init(void)
     stay.count = 0;
 }
 
-void udr_stay_earn(conn_rec *c)
+void udr_stay_earn(request_rec *r)
 {
-    udr_conn_get(c)->has_earned = true;
+    udr_conn_t *conn = udr_conn_get(r->connection);
+    conn->served_by = r->server;
+    conn->is_name_wanted = udr_names_are_wanted(r);
 }
 
 static bool is_next_request_there(conn_rec *c)
@@ -61,15 +67,25 @@ static bool wait_for_next(conn_rec *c)
     return is_there;
 }
 
-static bool may_stay(conn_rec *c)
+/* A routed request has been served, its client is to be kept and has sent no other one. */
+static bool is_between_requests(const conn_rec *c, const udr_conn_t *conn)
 {
-    return c->cs->state == CONN_STATE_WRITE_COMPLETION && c->keepalive == AP_CONN_KEEPALIVE && !c->aborted &&
-           !c->data_in_input_filters && udr_client_write_pending(c) == APR_SUCCESS;
+    return conn->served_by && c->cs->state == CONN_STATE_WRITE_COMPLETION && c->keepalive == AP_CONN_KEEPALIVE &&
+           !c->aborted && !c->data_in_input_filters;
+}
+
+static void leave_to_loop(conn_rec *c, const udr_conn_t *conn)
+{
+    apr_status_t rv = udr_client_write_pending(c);
+    /* What is not logged yet the loop logs. */
+    if ((rv == APR_SUCCESS || (APR_STATUS_IS_EAGAIN(rv) && !conn->is_name_wanted)) && udr_parking_is_open_between(c)) {
+        udr_adopted_keep(c, conn->served_by);
+    }
 }
 
 int udr_stay_process_connection(conn_rec *c)
 {
-    if (!stay.is_possible || c->master || !c->cs) {
+    if ((!stay.is_possible && udr_loops_count() == 0) || c->master || !c->cs) {
         return DECLINED;
     }
     udr_conn_t *conn = udr_conn_get(c);
@@ -77,11 +93,20 @@ int udr_stay_process_connection(conn_rec *c)
         return DECLINED;
     }
     for (int served = 1;; served++) {
-        conn->has_earned = false;
+        conn->served_by = NULL;
         conn->is_nested = true;
+        udr_worker_begin();
         int rc = ap_run_process_connection(c);
+        udr_worker_end();
         conn->is_nested = false;
-        if (rc != OK || !conn->has_earned || served >= REQUESTS_MAX || !may_stay(c) || !wait_for_next(c)) {
+        if (rc != OK || !is_between_requests(c, conn)) {
+            return rc;
+        }
+        if (!stay.is_possible) {
+            leave_to_loop(c, conn);
+            return rc;
+        }
+        if (served >= REQUESTS_MAX || udr_client_write_pending(c) != APR_SUCCESS || !wait_for_next(c)) {
             return rc;
         }
         c->cs->state = CONN_STATE_READ_REQUEST_LINE;

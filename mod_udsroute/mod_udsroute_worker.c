@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -20,6 +21,10 @@
 /* A quarter of a second: how often to look after what other children have left. */
 #define ATTEND_NANOSECONDS 250000000L
 
+/* So many eighths of the threads are nearly all; that they were busy says for so long that they may be again. */
+#define SCARCE     6
+#define SCARCE_FOR apr_time_from_sec(5)
+
 struct udr_worker_t {
     udr_scratch_t scratch;
     udr_pipes_t pipes; /* that it lends */
@@ -30,10 +35,12 @@ struct udr_worker_t {
 static pthread_key_t worker_key;
 
 static struct {
-    int threads;          /* of this child */
-    apr_uint32_t lent;    /* atomic */
-    apr_uint32_t tunnels; /* atomic; of these */
-    bool is_alone;        /* there is one thread only: it looks itself whether its turn has come */
+    int threads;                  /* of this child */
+    apr_uint32_t lent;            /* atomic */
+    apr_uint32_t tunnels;         /* atomic; of these */
+    apr_uint32_t busy;            /* atomic; threads that have a connection of the MPM's, or are guests */
+    _Atomic apr_time_t scarce_at; /* when nearly all were busy last; 0: they never were */
+    bool is_alone;                /* there is one thread only: it looks itself whether its turn has come */
 } workers;
 
 static void free_worker(void *data)
@@ -63,6 +70,8 @@ apr_status_t udr_worker_child_init(apr_pool_t *pchild)
     workers.threads = 0;
     workers.lent = 0;
     workers.tunnels = 0;
+    workers.busy = 0;
+    workers.scarce_at = 0;
     int threaded = AP_MPMQ_NOT_SUPPORTED;
     (void)ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
     workers.is_alone = threaded == AP_MPMQ_NOT_SUPPORTED;
@@ -121,6 +130,25 @@ unsigned int udr_worker_tunnels(void)
 bool udr_worker_are_busy(unsigned int eighths)
 {
     return apr_atomic_read32(&workers.lent) * 8 > (apr_uint32_t)workers.threads * eighths;
+}
+
+void udr_worker_begin(void)
+{
+    apr_uint32_t busy = apr_atomic_inc32(&workers.busy) + 1;
+    if (busy * 8 > (apr_uint32_t)workers.threads * SCARCE) {
+        atomic_store_explicit(&workers.scarce_at, udr_clock_now(), memory_order_relaxed);
+    }
+}
+
+void udr_worker_end(void)
+{
+    apr_atomic_dec32(&workers.busy);
+}
+
+bool udr_worker_were_scarce(apr_time_t now)
+{
+    apr_time_t at = atomic_load_explicit(&workers.scarce_at, memory_order_relaxed);
+    return at > 0 && now - at < SCARCE_FOR;
 }
 
 void udr_worker_wake(udr_waiter_t *waiter)

@@ -23,6 +23,13 @@ void udr_worker_return(udr_worker_t *worker);
 /* How many tunnels threads of this child run at present. Any thread. */
 unsigned int udr_worker_tunnels(void);
 
+/* On a worker thread: it begins to do something for a connection, whatever that asks for, and has done so. */
+void udr_worker_begin(void);
+void udr_worker_end(void);
+
+/* Have nearly all threads of this child been busy at some moment of the last seconds? now: udr_clock_now(). */
+bool udr_worker_were_scarce(apr_time_t now);
+
 /* More than so many eighths of the child's threads are lent: the more, the sooner whoever can wait elsewhere should. (A
  * child without an idle thread closes the connections that are between two requests.) */
 bool udr_worker_are_busy(unsigned int eighths);

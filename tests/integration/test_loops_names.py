@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 import udr_environment
-from udr_loops import adopted, connect, loop_httpd, route, wait_until_threads_are_free
+from udr_loops import adopted, connect, loop_httpd, route, status, wait_until_threads_are_free
 from udr_processes import wait_until
 
 # Of a busy machine; the resolver would block for ever.
@@ -218,6 +218,25 @@ def test_a_client_that_takes_its_time_where_nobody_could_know(resolver, start_sl
         assert_logged(httpd, "127.0.0.9 /large.txt 200")
         assert_served(neighbour)
         resolver.wait_for_questions(0)
+
+
+@pytest.mark.parametrize("lookups", ["On", "Off"])
+def test_a_client_that_takes_its_time_with_its_first_answer(sandbox, resolver, lookups):
+    """A worker has served it, and asks when it logs: the connection is the MPM's until then. Where nobody is to be
+    asked it waits on the loop."""
+    # Passed on in one piece.
+    backend = sandbox.scripted("large", lambda exchange: exchange.respond(body=b"x" * 20_000))
+    config = "SendBufferSize 4096\nUDSPark 30s\n" + REMOTE + route(backend)
+    httpd = resolver.httpd(sandbox, config, lookups, modules=["remoteip"], threads=8)
+    with connect(httpd, receive_buffer=2048) as client:
+        client.send_request("GET", "/app/x", [("X-Client", "127.0.0.9")])
+        backend.wait_for_requests(1)
+        wait_until_threads_are_free(httpd)
+        assert not any("/app/x" in line for line in httpd.access_lines(1))
+        assert status(httpd)["UDSRouteServed"] == ("0" if lookups == "On" else "1")
+        assert len(client.read_response().body) == 20_000
+        assert_logged(httpd, f"{'host-9.example' if lookups == 'On' else '127.0.0.9'} /app/x 200")
+        assert_served(client)
 
 
 def test_a_cgi_program_is_told_the_name(sandbox, resolver):
