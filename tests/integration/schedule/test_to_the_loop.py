@@ -82,6 +82,25 @@ def test_it_is_closed_while_the_worker_still_writes_to_it(sandbox, schedule):
 
 
 @sides
+def test_a_worker_has_served_the_first_request(sandbox, schedule):
+    """What it hands over waits for the next one. Some clients ask again at once, others leave; and the MPM's own code
+    behind our hook is slow."""
+    stage = Stage(sandbox, f"{schedule},through=0us", config="UDSPark 10s\n", threads=64, witness_us=4000)
+
+    def act(number):
+        client = Client(stage.port)
+        for _ in range(1 + number % 3):
+            path = in_time(300)
+            assert_answered(client.fetch(path), path)
+        leave(client)
+
+    in_rounds(act)
+    # Those that did not ask again the MPM has kept for a part.
+    counts = stage.finish(*HAND_OVER, least=ROUNDS // 2)
+    assert counts["through"] > 0, "no connection was to be closed before its worker was through"
+
+
+@sides
 def test_a_tunnel_is_on_its_way(sandbox, schedule):
     """Both sides send, or close, from the first moment on: what one has sent the other gets, whole and in order."""
 
