@@ -19,6 +19,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import udr_wire  # noqa: E402  (found by the path above when this runs as a program)
 
 
+LOOK_AGAIN = 1.0  # seconds
+
+
 def response_bytes(status=200, body=b"", fields=(), reason="Scripted"):
     """A well-formed response with Content-Length."""
     lines = [f"HTTP/1.1 {status} {reason}", f"Content-Length: {len(body)}"]
@@ -27,14 +30,24 @@ def response_bytes(status=200, body=b"", fields=(), reason="Scripted"):
 
 
 def wait_until_readable(sock):
-    """Takes nothing yet: whoever does says first that it does, and so nothing is ever in nobody's hands (settle())."""
-    poll = select.poll()
-    try:
-        poll.register(sock, select.POLLIN)
-    except ValueError as problem:
-        raise OSError("closed meanwhile") from problem
-    if not poll.poll(None if sock.gettimeout() is None else sock.gettimeout() * 1000):
-        raise TimeoutError
+    """Takes nothing yet: whoever does says first that it does, and so nothing is ever in nobody's hands (settle()).
+
+    Looks again each second: when poll(2) is woken it looks its descriptors up anew, and where another thread has closed
+    the socket and opened one that has its number now, it goes on waiting, and keeps the closed one from going."""
+    left = sock.gettimeout()
+    while True:
+        poll = select.poll()
+        try:
+            poll.register(sock, select.POLLIN)
+        except ValueError as problem:
+            raise OSError("closed meanwhile") from problem
+        seconds = LOOK_AGAIN if left is None else min(left, LOOK_AGAIN)
+        if poll.poll(seconds * 1000):
+            return
+        if left is not None:
+            left -= seconds
+            if left <= 0:
+                raise TimeoutError
 
 
 class Connection:
