@@ -142,8 +142,10 @@ static void expired(udr_timer_t *timer)
     case PHASE_THROUGH:
         udr_adopted_bury(a);
         break;
-    case PHASE_SERVE:
     case PHASE_LINGER:
+        udr_adopted_destroy(a); /* it was too early */
+        break;
+    case PHASE_SERVE:
         break;
     }
 }
@@ -330,6 +332,7 @@ void udr_adopted_suspend(conn_rec *c, request_rec *r)
         return;
     }
     a->slot = ap_get_scoreboard_worker(c->sbh);
+    a->handed_over_at = udr_clock_now();
     ap_update_child_status(c->sbh, SERVER_BUSY_LOG, NULL);
     c->sbh = NULL;
     udr_adopted_post(a);

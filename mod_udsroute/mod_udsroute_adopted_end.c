@@ -16,6 +16,10 @@
 /* How often to ask whether the worker that handed a connection over is through with it. */
 #define THROUGH_PAUSE apr_time_from_msec(1)
 
+/* A worker whose slot does not tell is through after this: it has a handful of instructions left, and those who wait
+ * for a processor get one. */
+#define SURELY_THROUGH apr_time_from_sec(1)
+
 void udr_adopted_shut(udr_adopted_t *a)
 {
     apr_os_sock_t fd;
@@ -37,9 +41,24 @@ static void vanish(udr_task_t *task)
     apr_pool_destroy(c->pool); /* a with it; the MPM's cleanups correct its counts */
 }
 
+/* Returns whether it is too early to free it. The client is told no later that its connection has ended. */
+static bool is_to_be_kept(udr_adopted_t *a)
+{
+    apr_interval_time_t left = a->kept_until - udr_loop_now(a->home->loop);
+    if (left <= 0) {
+        return false;
+    }
+    udr_adopted_set_phase(a, PHASE_LINGER);
+    udr_adopted_set_timer(a, left);
+    return true;
+}
+
 /* At the end of the round: until then, whoever has called may look at it. */
 static void destroy(udr_adopted_t *a)
 {
+    if (is_to_be_kept(a)) {
+        return;
+    }
     udr_loop_clear_timer(a->home->loop, &a->timer);
     udr_loop_unwatch(a->home->loop, &a->watch);
     if (a->previous) {
@@ -58,11 +77,16 @@ static void destroy(udr_adopted_t *a)
 }
 
 /* The worker that handed the connection over still writes to it (c->sbh, its own state) after the suspend_connection
- * hook. It is through when its scoreboard slot no longer says what the hook put there. */
+ * hook. It is through when its scoreboard slot no longer says what the hook put there; unless the listener has written
+ * over that, as it does in all slots when the child begins to end. */
 static bool is_worker_through(udr_adopted_t *a)
 {
-    if (a->slot && a->slot->status == SERVER_BUSY_LOG) {
+    int status = a->slot ? a->slot->status : SERVER_READY;
+    if (status == SERVER_BUSY_LOG) {
         return false;
+    }
+    if (status == SERVER_GRACEFUL) {
+        a->kept_until = a->handed_over_at + SURELY_THROUGH;
     }
     a->slot = NULL;
     return true;

@@ -41,6 +41,7 @@ struct udr_adopted_t {
     udr_task_t again_task;       /* the loop's: its next requests, after the others' */
     apr_uint32_t wake_is_posted; /* atomic */
     worker_score *slot;          /* scoreboard slot of the worker that handed it over; NULL: that one is through */
+    apr_time_t handed_over_at;   /* by that worker */
     request_rec *r;              /* the request in PHASE_EXCHANGE and for a worker's job */
     udr_client_t *client;        /* its exchange's client */
     job_t job;
@@ -60,6 +61,7 @@ struct udr_adopted_t {
     udr_watch_t watch; /* the client's socket */
     udr_timer_t timer;
     apr_time_t client_left_at;
+    apr_time_t kept_until; /* until then the worker that handed it over may look at its memory; 0: it does not */
     bool is_look_counted;  /* mod_logio counts the bytes that are looked at */
     apr_time_t head_begun; /* when the first bytes of an unfinished head were seen; 0: none */
     apr_interval_time_t keep_alive_timeout;

@@ -104,6 +104,28 @@ def test_children_end_with_everything_in_flight(sandbox, way):
     assert_not_held(holds)
 
 
+def test_a_child_that_ends_while_workers_hand_over(sandbox):
+    """Its listener writes over what they have in the scoreboard: that none of them is through can't be told by that. (The
+    witness would say.)"""
+    stage = Stage(sandbox, "through=0us", witness_us=60_000, threads=8)
+
+    def hand_over(_):
+        path = target(after_us=1000)
+        with Client(stage.port) as client:
+            response = closed_without_answer(client, path, [("Connection", "close")])
+            assert response is None or client.closed_by_server()
+
+    def end(_):
+        wait_until(lambda: stage.backend.requests, "requests to be under way")
+        stage.httpd.graceful()
+        stage.backend.forget()
+
+    for _ in range(3 * ENDS):
+        in_rounds(end, *[hand_over] * CLIENTS, rounds=1, clients=1)
+    _, holds = stage.end()
+    assert_not_held(holds)
+
+
 def test_a_hard_stop_with_everything_on_the_loop(sandbox):
     """No worker is busy, and httpd ends at once: nothing of what waits on the loop is in the way, nothing crashes."""
 
