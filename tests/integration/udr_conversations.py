@@ -168,12 +168,12 @@ class Conversation:
         if "n=" in target or "/cgi/" in target or "/server-status" in target:
             # Whether httpd picks a part depends on how much of the answer has come when it looks.
             fields = [field for field in fields if not field.startswith("Range")]
-        if ("/cgi/" in target and protocol == "HTTP/1.0") or ("/server-status" in target and method == "HEAD"):
+        if re.search("/cgi/|/server-status", target) and (method == "HEAD" or protocol == "HTTP/1.0"):
             target = "/file.txt"  # of the others the length, or whether it is known, differs each time
         lines = [" ".join(filter(None, (method, target, protocol)))]
         lines += "\r\n".join(fields).split("\r\n") if fields else []
         head = b"".join(line.encode("latin-1") + end for line in [*lines, ""])
-        head = self._pick((b"",) * 20 + (b"\r\n", b"\r\n\r\n"), (b"\n",)) + head
+        head = rng.choice((b"",) * 20 + (b"\r\n", b"\r\n\r\n")) + head
         return Asked(number, method, head, body, expects, self._answer(method, protocol))
 
     def _body(self, fields):
