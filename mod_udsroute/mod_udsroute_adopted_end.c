@@ -54,7 +54,7 @@ static bool is_to_be_kept(udr_adopted_t *a)
 }
 
 /* At the end of the round: until then, whoever has called may look at it. */
-static void destroy(udr_adopted_t *a)
+void udr_adopted_destroy(udr_adopted_t *a)
 {
     if (is_to_be_kept(a)) {
         return;
@@ -100,7 +100,7 @@ static bool has_room(const udr_adopted_t *a)
 
 static void client_has_gone(void *baton)
 {
-    destroy(baton);
+    udr_adopted_destroy(baton);
 }
 
 /* Whether the client has closed already, or there is no reason to wait until it does. */
@@ -118,14 +118,14 @@ static void await_client(udr_adopted_t *a)
 {
     int fd = a->watch.fd;
     if (has_closed(fd) || udr_close_leave_to_loop(a->c, fd, a->home)) {
-        destroy(a);
+        udr_adopted_destroy(a);
         return;
     }
     udr_loop_clear_timer(a->home->loop, &a->timer);
     udr_loop_unwatch(a->home->loop, &a->watch);
     udr_adopted_set_phase(a, PHASE_LINGER);
     if (udr_linger_lend(a->home->linger, fd, UDR_CLOSE_SHORT, client_has_gone, a) != APR_SUCCESS) {
-        destroy(a);
+        udr_adopted_destroy(a);
     }
 }
 
@@ -145,7 +145,7 @@ void udr_adopted_bury(udr_adopted_t *a)
         a->c->aborted = 1;
     }
     if (a->c->aborted || ap_start_lingering_close(a->c)) {
-        destroy(a);
+        udr_adopted_destroy(a);
     } else {
         await_client(a);
     }

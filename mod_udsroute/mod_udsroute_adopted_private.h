@@ -133,6 +133,10 @@ void udr_adopted_go_to_worker(udr_adopted_t *a);
 /* Closes, as soon as that can be. */
 void udr_adopted_bury(udr_adopted_t *a);
 
+/* Frees one whose client waits for nothing more: at the end of the round, or as soon as the worker that handed it over
+ * is through for sure. */
+void udr_adopted_destroy(udr_adopted_t *a);
+
 /* Shuts the client's socket down, so that a worker that waits for the client gets on. On the loop's thread, whoever has
  * the connection. */
 void udr_adopted_shut(udr_adopted_t *a);
