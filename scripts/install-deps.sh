@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing from Debian's packages, and nothing when nothing is. Groups: build, test, bench; by default
-# build. Elsewhere than on Debian, or without the right to install, it lists what is needed and stops with status 1.
+# build. For test, localhost is given its name where it has none. Elsewhere than on Debian, or without the right to
+# install, it lists what is needed and stops with status 1.
 set -euo pipefail
 
 declare -A packages=(
@@ -82,6 +83,11 @@ install_packages() {
   "${install[@]}" || { "${apt[@]}" update && "${install[@]}"; }
 }
 
+# Whether the tests find localhost by its name: a root made with debootstrap has no /etc/hosts.
+is_localhost_known() {
+  getent ahosts localhost >/dev/null
+}
+
 list_only=no
 groups=()
 for argument in "$@"; do
@@ -109,7 +115,9 @@ if [ ! -e /etc/debian_version ] || ! command -v apt-get >/dev/null || ! command 
   refuse "this is not Debian"
 fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
-if [ ${#missing[@]} = 0 ]; then exit 0; fi
+names_wanted=no
+if [[ " ${groups[*]} " = *" test "* ]] && ! is_localhost_known; then names_wanted=yes; fi
+if [ ${#missing[@]} = 0 ] && [ $names_wanted = no ]; then exit 0; fi
 
 if [ "$(id -u)" != 0 ]; then
   wanted=("${missing[@]}")
@@ -121,6 +129,11 @@ if [ "$(id -u)" != 0 ]; then
   exec sudo "${ask[@]}" -- "$0" "${groups[@]}"
 fi
 
+if [ $names_wanted = yes ]; then
+  echo "adding localhost to /etc/hosts"
+  echo "127.0.0.1 localhost" >>/etc/hosts
+fi
+if [ ${#missing[@]} = 0 ]; then exit 0; fi
 echo "installing: ${missing[*]}"
 before=$(services_present)
 forbid_service_starts
