@@ -15,7 +15,7 @@ from udr_client import Client
 from udr_processes import cpu_seconds, open_descriptors, wait_until
 
 FILES = 20_000
-DESCRIPTORS = 64
+DESCRIPTORS = 96  # more than the child has without a client, once each of its 32 threads has served one
 SHORT_OF, FASTER = "UDR0055", "UDR0056"
 QUOTA = 100  # lines of a kind in a minute
 EVENT = udr_environment.RUNNERS["event"]  # whose children watch, and keep many connections
@@ -105,7 +105,9 @@ def test_more_lines_than_anybody_reads(sandbox):
     wait_until(lambda: len(lines(httpd, CAME)) == len(lines(httpd, GONE)) == QUOTA, "a hundred lines of each kind")
     wait_until(lambda: lines(httpd, FASTER), "what was left out to be told", 90)
     (line,) = lines(httpd, FASTER)
-    assert re.search(rf"a minute {more} more have come, {more} more have gone, and 0 warnings", line)
+    found = re.search(r"a minute (\d+) more have come, (\d+) more have gone, and 0 warnings", line)
+    # A child that is slow to read the directory may find somebody once more whom another has just seen go.
+    assert found and found[1] == found[2] and more <= int(found[1]) <= 2 * more
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(paths[0]))
         wait_until(lambda: len(lines(httpd, CAME)) == QUOTA + 1, "the next one to be told")

@@ -233,6 +233,8 @@ def test_a_client_that_takes_its_time_with_its_first_answer(sandbox, resolver, l
         backend.wait_for_requests(1)
         wait_until_threads_are_free(httpd)
         assert not any("/app/x" in line for line in httpd.access_lines(1))
+        if lookups != "On":
+            wait_until(lambda: status(httpd)["UDSRouteServed"] == "1", "the loop to have it")
         assert status(httpd)["UDSRouteServed"] == ("0" if lookups == "On" else "1")
         assert len(client.read_response().body) == 20_000
         assert_logged(httpd, f"{'host-9.example' if lookups == 'On' else '127.0.0.9'} /app/x 200")

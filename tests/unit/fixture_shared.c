@@ -11,6 +11,7 @@
 #include <apr_errno.h>
 #include <apr_general.h>
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,8 +47,14 @@ int shared_tear_down(void **state)
 
 bool try_start_child(child_t *child)
 {
-    return udr_row_claim(shared, &child->row) == APR_SUCCESS &&
-           udr_queue_create(&child->queue, shared, child->row, pool) == APR_SUCCESS;
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* a pool is one thread's at a time */
+    if (udr_row_claim(shared, &child->row) != APR_SUCCESS) {
+        return false;
+    }
+    pthread_mutex_lock(&mutex);
+    apr_status_t rv = udr_queue_create(&child->queue, shared, child->row, pool);
+    pthread_mutex_unlock(&mutex);
+    return rv == APR_SUCCESS;
 }
 
 child_t start_child(void)
