@@ -89,14 +89,30 @@ static bool has_proxy_flag(const char *args)
     return false;
 }
 
+/* Those that do if they say so. */
+static const struct {
+    const char *name;
+    const char *words;
+} senders[] = {
+    {"SetHandler", "proxy:"},
+    {"AddHandler", "proxy:"},
+    {"UDSSet", "spill="},
+    {"UDSRoute", "spill="}, /* of a balancer */
+    {"UDSRouteMatch", "spill="},
+    {"ProxyRequests", "On"},
+    {"ProxyExpressEnable", "On"},
+};
+
 static bool sends_to_proxy(const ap_directive_t *line)
 {
     const char *name = line->directive;
+    for (apr_size_t i = 0; i < sizeof senders / sizeof *senders; i++) {
+        if (strcasecmp(name, senders[i].name) == 0 && ap_strcasestr(line->args, senders[i].words)) {
+            return true;
+        }
+    }
     return strcasecmp(name, "ProxyPass") == 0 || strcasecmp(name, "ProxyPassMatch") == 0 ||
-           (strcasecmp(name, "RewriteRule") == 0 && has_proxy_flag(line->args)) ||
-           (strcasecmp(name, "SetHandler") == 0 && strstr(line->args, "proxy:")) ||
-           (strcasecmp(name, "UDSSet") == 0 && strstr(line->args, "spill=")) ||
-           (strcasecmp(name, "ProxyRequests") == 0 && strcasecmp(line->args, "On") == 0);
+           (strcasecmp(name, "RewriteRule") == 0 && has_proxy_flag(line->args));
 }
 
 static bool is_host(const ap_directive_t *line)
@@ -104,12 +120,12 @@ static bool is_host(const ap_directive_t *line)
     return strcasecmp(line->directive, "<VirtualHost") == 0;
 }
 
-/* Whether mod_proxy serves anything by these lines and the sections among them, other hosts' left out: then its
- * directives have something to act on. */
-static bool has_proxy(const ap_directive_t *lines)
+/* Whether mod_proxy serves anything by these lines and the sections among them: then its directives have something to
+ * act on. with_hosts: by those of virtual hosts, too, which have what the main server says. */
+static bool has_proxy(const ap_directive_t *lines, bool with_hosts)
 {
     for (const ap_directive_t *line = lines; line; line = line->next) {
-        if (sends_to_proxy(line) || (!is_host(line) && has_proxy(line->first_child))) {
+        if (sends_to_proxy(line) || ((with_hosts || !is_host(line)) && has_proxy(line->first_child, with_hosts))) {
             return true;
         }
     }
@@ -202,7 +218,7 @@ void udr_config_warn_of_doubts(const server_rec *s, const server_rec *main_serve
         return;
     }
     warn_of_proxy_pass(&doubt, lines);
-    if (!has_proxy(lines) && !has_proxy(ap_conftree)) {
+    if (!has_proxy(lines, false) && !has_proxy(ap_conftree, s == main_server)) {
         warn_of_all_idle(&doubt, lines);
     }
 }

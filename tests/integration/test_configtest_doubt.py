@@ -127,6 +127,8 @@ def test_line_that_was_left_behind_in_a_section(sandbox):
         '<FilesMatch "x$">\nSetHandler "proxy:unix:/run/b.sock|fcgi://localhost"\n</FilesMatch>',
         "<Location /tcp/>\nProxyPass http://127.0.0.1:9/\n</Location>",
         "ProxyRequests On",
+        'AddHandler "proxy:unix:/run/b.sock|fcgi://localhost" .php',
+        f"<UDSBalancer b>\nUDSMember {TARGET}\n</UDSBalancer>\nUDSRoute /b balancer://b/ spill=http://127.0.0.1:9/",
     ],
 )
 def test_mod_proxy_has_work_of_its_own(sandbox, line):
@@ -146,6 +148,12 @@ def test_mod_proxy_has_work_of_its_own(sandbox, line):
 )
 def test_lines_that_harm_nobody(sandbox, config):
     assert doubts(sandbox, config, PROXY).said == []
+
+
+def test_virtual_hosts_have_what_the_main_server_says_of_mod_proxy(sandbox):
+    main = f"ProxyPreserveHost On\nUDSRoute /app/ {TARGET}\n"
+    assert doubts(sandbox, main + host("ProxyPass /tcp/ http://127.0.0.1:9/"), PROXY).said == []
+    assert_doubt(doubts(sandbox, main + host("KeepAlive On"), PROXY), "UDR0077", "ProxyPreserveHost", "UDSPreserveHost")
 
 
 @pytest.mark.parametrize("place", ["before", "behind", "main"])
