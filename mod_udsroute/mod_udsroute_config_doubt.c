@@ -80,7 +80,7 @@ static bool has_proxy_flag(const char *args)
 {
     const char *flags = strrchr(args, '[');
     const char *end = flags ? strchr(flags, ']') : NULL;
-    for (const char *flag = flags; flag && flag < end; flag = strchr(flag + 1, ',')) {
+    for (const char *flag = flags; flag && end && flag < end; flag = strchr(flag + 1, ',')) {
         apr_size_t len = strcspn(flag + 1, ",]");
         if ((len == 1 && strncasecmp(flag + 1, "P", 1) == 0) || (len == 5 && strncasecmp(flag + 1, "proxy", 5) == 0)) {
             return true;
@@ -174,6 +174,31 @@ static const ap_directive_t *find_proxy_pass(const ap_directive_t *lines, const 
     return NULL;
 }
 
+static bool is_exclusion(const ap_directive_t *line, apr_pool_t *p)
+{
+    const char *args = line->args;
+    bool is_found = false;
+    while (*args && !is_found) {
+        is_found = strcmp(ap_getword_conf(p, &args), "!") == 0;
+    }
+    return is_found;
+}
+
+/* Whether something among these lines, other hosts' left out, may keep requests from ProxyPass, and which can't be told
+ * here: an expression, a section, a variable. */
+static bool may_exclude(const ap_directive_t *lines, bool is_in_section, apr_pool_t *p)
+{
+    for (const ap_directive_t *line = lines; line; line = line->next) {
+        bool is_match = strcasecmp(line->directive, "ProxyPassMatch") == 0;
+        bool is_pass = is_in_section && strcasecmp(line->directive, "ProxyPass") == 0;
+        if (((is_match || is_pass) && is_exclusion(line, p)) || strstr(line->args, "no-proxy") ||
+            (!is_host(line) && may_exclude(line->first_child, true, p))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void warn_of_proxy_pass(const doubt_t *doubt, const ap_directive_t *lines)
 {
     const apr_array_header_t *routes = udr_server_config(doubt->s)->lines;
@@ -184,12 +209,15 @@ static void warn_of_proxy_pass(const doubt_t *doubt, const ap_directive_t *lines
         if (!line && lines != ap_conftree) {
             line = find_proxy_pass(lines, route, &is_decided, doubt->p);
         }
+        if (line && (may_exclude(ap_conftree, false, doubt->p) || may_exclude(lines, false, doubt->p))) {
+            return;
+        }
         if (line) {
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, doubt->s,
                          UDRNO(0078) "%s: no request comes to '%s', as ProxyPass on line %d of %s goes before: take "
-                                     "that line out, or write above it: ProxyPass \"%s\" !",
+                                     "that line out, or write above it: %s \"%s\" !",
                          udr_source_print(&route->source, doubt->p), route->path, line->line_num, line->filename,
-                         route->regex ? "/" : route->path);
+                         route->regex ? "ProxyPassMatch" : "ProxyPass", route->path);
         }
     }
 }

@@ -179,6 +179,30 @@ def test_proxy_pass_that_leaves_routes_alone(sandbox, lines):
     assert doubts(sandbox, lines[0] + "\n" + host(*lines[1:]), PROXY).said == []
 
 
+def test_proxy_pass_goes_before_a_route_with_an_expression(sandbox):
+    """The line that is named leaves to mod_proxy what the route does not want."""
+    lines = ("ProxyPass / http://127.0.0.1:9/", f"UDSRouteMatch ^/user/([a-z]+)$ {TARGET}u/$1")
+    remedy = 'ProxyPassMatch "^/user/([a-z]+)$" !'
+    assert_doubt(doubts(sandbox, host(*lines), PROXY), "UDR0078", lines[1], f"above it: {remedy}")
+    assert doubts(sandbox, host(remedy, *lines), PROXY).said == []
+
+
+@pytest.mark.parametrize(
+    "exclusion",
+    [
+        "ProxyPassMatch ^/app/ !",
+        "<Location /app/>\nProxyPass !\n</Location>",
+        "SetEnvIf Request_URI ^/app/ no-proxy",
+    ],
+)
+def test_requests_are_kept_from_proxy_pass_in_other_ways(sandbox, exclusion):
+    ours = sandbox.scripted(behaviour=lambda exchange: exchange.respond(body="ours"))
+    lines = (exclusion, "ProxyPass / http://127.0.0.1:9/", f"UDSRoute /app/ unix:{ours.address}|http://localhost/")
+    modules = (*PROXY, "setenvif")
+    assert doubts(sandbox, host(*lines), modules).said == []
+    assert fetch(sandbox.httpd("\n".join(lines), modules=modules).port, "/app/x").text == "ours"
+
+
 @pytest.mark.parametrize("ours_is", ["first", "last"])
 def test_proxy_pass_goes_before_a_route_whatever_was_loaded_first(sandbox, ours_is):
     backends = [
