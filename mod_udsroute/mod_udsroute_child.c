@@ -145,9 +145,6 @@ static int loops_wanted(const server_rec *s)
     return is_async ? udr_server_config(s)->loops : 0;
 }
 
-/* No row is free, because others have to be looked after first that died, or this child is one of a generation long
- * gone. A row can be claimed only by a thread that lives as long as the child, which is this one, and now: so the child
- * ends, and httpd makes another, at its leisure (that is what this status asks of it). The others serve meanwhile. */
 /* How many sockets of each loop may wait for clients to close. */
 static unsigned int may_linger(const server_rec *s)
 {
@@ -155,6 +152,9 @@ static unsigned int may_linger(const server_rec *s)
     return udr_capacity_get(&capacity, s) ? capacity.lingering : UDR_LINGER_MAX;
 }
 
+/* No row is free, because others have to be looked after first that died, or this child is one of a generation long
+ * gone. A row can be claimed only by a thread that lives as long as the child, which is this one, and now: so the child
+ * ends, and httpd makes another, at its leisure (that is what this status asks of it). The others serve meanwhile. */
 static void end_for_want_of_a_row(server_rec *s, apr_status_t rv)
 {
     ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,

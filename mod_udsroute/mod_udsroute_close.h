@@ -16,7 +16,7 @@
 int udr_close_begin(conn_rec *c);
 
 /* Any thread. c is closed for writing: that loop waits for the client to close, with a descriptor of its own, and c may
- * go. fd: c's socket. false: no descriptor, no memory, or as many wait there already as may (UDR_LINGER_MAX). */
+ * go. fd: c's socket. false: no descriptor, no memory, or as many wait there already as may (udr_linger_create()). */
 bool udr_close_leave_to_loop(const conn_rec *c, int fd, udr_home_t *home);
 
 #endif
