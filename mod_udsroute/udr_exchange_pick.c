@@ -123,7 +123,13 @@ static bool is_newborn(const udr_address_t *address)
     if (address->kind != UDR_ADDRESS_PATH || stat(address->name, &info) || !S_ISSOCK(info.st_mode)) {
         return false;
     }
-    apr_time_t age = apr_time_now() - apr_time_from_sec(info.st_mtim.tv_sec) - info.st_mtim.tv_nsec / 1000;
+    /* Its owner may have set any time, also one that is none in microseconds. */
+    apr_time_t now = apr_time_now();
+    apr_time_t second = info.st_mtim.tv_sec;
+    if (second < apr_time_sec(now - NEWBORN) || second > apr_time_sec(now + NEWBORN)) {
+        return false;
+    }
+    apr_time_t age = now - apr_time_from_sec(second) - info.st_mtim.tv_nsec / 1000;
     return age >= -NEWBORN && age < NEWBORN;
 }
 

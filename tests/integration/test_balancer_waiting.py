@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import struct
+import tempfile
 import threading
 import time
 
@@ -110,6 +111,18 @@ def test_old_socket_that_is_not_open_to_us(sandbox):
     with bind_closed(path):
         os.utime(path, (1, 1))
         assert fetch(httpd.port, "/x").status == 503
+    httpd.log.expect("UDR0004.*may not be written by user")
+
+
+def test_socket_whose_time_is_none_in_microseconds(sandbox):
+    """Its owner may set any; multiplied without a look, this one comes round to now."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        os.chmod(directory, 0o755)
+        path = f"{directory}/app"
+        httpd = sandbox.httpd(f"UDSRoute / unix:{path}|http://localhost/ hold=1h", udsroute_log_level="info")
+        with bind_closed(path):
+            os.utime(path, ns=(0, (int(time.time()) + 2**58) * 10**9))
+            assert fetch(httpd.port, "/x").status == 503
     httpd.log.expect("UDR0004.*may not be written by user")
 
 
