@@ -207,7 +207,10 @@ void udr_checker_look(udr_checker_t *checker, const udr_member_t *member)
 static bool has_gone(udr_subject_t *subject)
 {
     apr_int64_t gone = atomic_load(&subject->slot->gone_since);
-    bool is_news = gone != subject->gone_seen && gone != 0 && atomic_load(&subject->slot->out_until) != 0;
+    /* (It may be about to go out: the next time.) */
+    if (gone == 0 || gone == subject->gone_seen || atomic_load(&subject->slot->out_until) == 0) {
+        return false;
+    }
     subject->gone_seen = gone;
     switch (udr_verdict_cause(atomic_load(&subject->slot->cause))) {
     case UDR_CAUSE_ABSENT:
@@ -215,7 +218,7 @@ static bool has_gone(udr_subject_t *subject)
     case UDR_CAUSE_CONNECT:
     case UDR_CAUSE_OPERATOR:
     case UDR_CAUSE_UNANSWERED:
-        return is_news;
+        return true;
     default:
         return false;
     }

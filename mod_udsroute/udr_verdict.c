@@ -155,7 +155,7 @@ static apr_interval_time_t next_pause(const udr_slot_t *slot, apr_int64_t until,
     return pause > retry ? pause : retry;
 }
 
-/* The winner of the exchange alone writes the rest. What others read in between is mended by the epoch, which is
+/* The winner of the exchange alone writes the pause. What others read in between is mended by the epoch, which is
  * incremented afterwards. */
 static unsigned int put_out(udr_slot_t *slot, udr_cause_t cause, int detail, apr_int64_t until,
                             apr_interval_time_t retry, apr_time_t now)
@@ -163,7 +163,9 @@ static unsigned int put_out(udr_slot_t *slot, udr_cause_t cause, int detail, apr
     apr_interval_time_t pause = next_pause(slot, until, retry);
     bool was_up = until == 0;
     if (was_up) {
-        remember(slot, cause, detail, true); /* before it is out: whether it may be waited for goes by it */
+        /* Before it is out: whether it may be waited for goes by both. */
+        remember(slot, cause, detail, true);
+        atomic_store(&slot->gone_since, now);
     }
     if (!atomic_compare_exchange_strong(&slot->out_until, &until, now + pause)) {
         remember(slot, cause, detail, false);
@@ -171,13 +173,9 @@ static unsigned int put_out(udr_slot_t *slot, udr_cause_t cause, int detail, apr
     }
     atomic_store(&slot->pause_ms, (apr_uint32_t)apr_time_as_msec(pause));
     if (was_up) {
-        atomic_store(&slot->gone_since, now);
-    } else {
-        remember(slot, cause, detail, true);
-    }
-    if (was_up) {
         return UDR_CHANGE_PICK | UDR_CHANGE_WENT_OUT;
     }
+    remember(slot, cause, detail, true);
     return pause > 0 ? UDR_CHANGE_PICK : UDR_CHANGE_NONE;
 }
 
@@ -221,7 +219,7 @@ static unsigned int come_back(udr_slot_t *slot, apr_time_t now)
     apr_int64_t span = since ? apr_time_as_msec(now - since) : 0;
     atomic_store(&slot->was_out_ms, span < APR_UINT32_MAX ? (apr_uint32_t)span : APR_UINT32_MAX);
     atomic_store(&slot->up_since, now);
-    atomic_store(&slot->gone_since, 0);
+    (void)atomic_compare_exchange_strong(&slot->gone_since, &since, 0); /* it may be out again already, since later */
     atomic_store(&slot->pause_ms, 0);
     return UDR_CHANGE_PICK | UDR_CHANGE_CAME_BACK;
 }
@@ -379,10 +377,9 @@ apr_time_t udr_verdict_gone_until(const udr_slot_t *slot, apr_interval_time_t ho
         !causes[udr_verdict_cause(atomic_load(&slot->cause))].says_gone) {
         return 0;
     }
-    /* 0 for the moment between two stores of whoever puts it out. */
+    /* 0: its socket has been made anew, and checks have not found enough good of it yet. */
     apr_int64_t since = atomic_load(&slot->gone_since);
-    apr_time_t end = (since ? since : now) + hold;
-    return end > now ? end : 0;
+    return since && since + hold > now ? since + hold : 0;
 }
 
 bool udr_verdict_is_just_gone(const udr_slot_t *slot, apr_interval_time_t hold, apr_time_t now)

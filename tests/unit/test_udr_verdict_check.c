@@ -132,6 +132,19 @@ static void is_waited_for_when_it_has_gone(void **state)
     assert_false(udr_verdict_is_just_gone(&ill, HOLD, at(0)));
 }
 
+/* Somebody listens again; that more good checks are asked for is nothing that ends by itself, as `hold` does. */
+static void is_not_waited_for_once_its_socket_is_anew(void **state)
+{
+    udr_slot_t slot = {.seen_up = 1};
+    (void)state;
+    (void)check_of(&slot, UDR_CAUSE_ABSENT, ENOENT, 1, at(0));
+    assert_true(udr_verdict_is_just_gone(&slot, HOLD, at(500)));
+    udr_verdict_begin_anew(&slot, at(500));
+    (void)check_of(&slot, UDR_CAUSE_NONE, 0, 2, at(600));
+    assert_true(udr_verdict_out_until(&slot) == UDR_VERDICT_NO_END);
+    assert_false(udr_verdict_is_just_gone(&slot, HOLD, at(700)));
+}
+
 /* --- checks and requests --- */
 
 static void brings_back_whom_requests_have_put_out(void **state)
@@ -306,6 +319,7 @@ int main(void)
         cmocka_unit_test(keeps_what_the_status_tells),
         cmocka_unit_test(learns_nothing_from_a_check_that_could_not_be_made),
         cmocka_unit_test(is_waited_for_when_it_has_gone),
+        cmocka_unit_test(is_not_waited_for_once_its_socket_is_anew),
         cmocka_unit_test(brings_back_whom_requests_have_put_out),
         cmocka_unit_test(takes_no_check_that_began_before_the_request_failed),
         cmocka_unit_test(tells_once_that_it_is_out),
