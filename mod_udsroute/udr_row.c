@@ -46,8 +46,11 @@ static bool try_claim(udr_shared_t *shared, apr_uint32_t index)
     return true;
 }
 
-static void free_row(udr_row_t *row)
+/* What its child has changed and had no time to tell the others of, they see now: the epoch is incremented after what
+ * it is for. */
+static void free_row(udr_shared_t *shared, udr_row_t *row)
 {
+    udr_shared_bump_epoch(shared);
     atomic_store(&row->state, UDR_ROW_FREE);
     UDR_SCHEDULE("release:free");
 }
@@ -60,7 +63,7 @@ apr_status_t udr_row_claim(udr_shared_t *shared, apr_uint32_t *row)
                 continue;
             }
             if (udr_shared_is_outdated(shared, udr_shared_generation(shared))) {
-                free_row(udr_shared_row(shared, i));
+                free_row(shared, udr_shared_row(shared, i));
                 (void)pthread_mutex_unlock(&udr_shared_row(shared, i)->life);
                 return ESTALE;
             }
@@ -89,7 +92,7 @@ apr_status_t udr_row_release(udr_shared_t *shared, apr_uint32_t row)
         return APR_EBUSY;
     }
     clear_connections(shared, row);
-    free_row(udr_shared_row(shared, row));
+    free_row(shared, udr_shared_row(shared, row));
     (void)pthread_mutex_unlock(&udr_shared_row(shared, row)->life);
     return APR_SUCCESS;
 }
@@ -132,7 +135,7 @@ static int free_dead(udr_shared_t *shared)
         if (atomic_load(&row->state) == UDR_ROW_DEAD && udr_queue_is_empty(shared, i)) {
             clear_connections(shared, i);
             UDR_SCHEDULE("reap:cleared");
-            free_row(row);
+            free_row(shared, row);
             freed++;
         }
     }

@@ -16,9 +16,10 @@ apr_status_t udr_row_claim(udr_shared_t *shared, apr_uint32_t *row);
  * APR_EBUSY: something is in flight or waits; the row stays the child's until it ends, and then is reaped. */
 apr_status_t udr_row_release(udr_shared_t *shared, apr_uint32_t row);
 
-/* Looks after the others, four times a second in each child: gives back what those have left who died, and hands the
- * turns on that come free with it. Nobody is kept waiting; where somebody was counting at each try, it is left for the
- * next time. Any thread of any process. Returns the number of rows that came free. */
+/* Looks after the others, four times a second in each child: gives back what those have left who died, hands the
+ * turns on that come free with it, and increments the epoch for them. Nobody is kept waiting; where somebody was
+ * counting at each try, it is left for the next time. Any thread of any process. Returns the number of rows that came
+ * free. */
 int udr_row_reap(udr_shared_t *shared);
 
 #endif

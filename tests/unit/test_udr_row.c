@@ -129,6 +129,19 @@ static void gives_back_what_the_dead_have_left(void **state)
     end_child(&child);
 }
 
+/* It may have died between a verdict and the epoch: the others would pick as before for ever. */
+static void has_the_living_look_at_what_the_dead_have_changed(void **state)
+{
+    (void)state;
+    assert_true(WIFSIGNALED(await_child(fork_child(take_much_and_die, NULL))));
+    apr_uint64_t epoch = udr_shared_epoch(shared);
+    assert_int_equal(udr_row_reap(shared), 1);
+    assert_true(udr_shared_epoch(shared) > epoch);
+    epoch = udr_shared_epoch(shared);
+    assert_int_equal(udr_row_reap(shared), 0);
+    assert_true(udr_shared_epoch(shared) == epoch);
+}
+
 static void leaves_the_living_alone(void **state)
 {
     (void)state;
@@ -218,6 +231,7 @@ int main(void)
         with_shared(is_kept_while_something_is_in_flight),
         with_shared(starts_without_signals_of_the_one_before),
         with_shared(gives_back_what_the_dead_have_left),
+        with_shared(has_the_living_look_at_what_the_dead_have_changed),
         with_shared(leaves_the_living_alone),
         with_shared(finds_a_row_among_the_dead),
         with_shared(frees_slots_of_dead_generations),
