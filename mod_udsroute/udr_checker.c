@@ -44,6 +44,18 @@ static unsigned int tell_verdict(const udr_subject_t *subject, udr_finding_t fin
     return udr_verdict_check(subject->slot, &finding, now);
 }
 
+/* Of a glob's member nothing may be said to whoever has moved into its berth meanwhile. */
+static unsigned int tell_tenant(const udr_subject_t *subject, const udr_finding_t *finding, apr_time_t now)
+{
+    const udr_shared_t *shared = subject->checker->shared;
+    if (!udr_berth_pin(shared, subject->glob, subject->member->slot, subject->tenancy)) {
+        return UDR_CHANGE_NONE;
+    }
+    unsigned int change = tell_verdict(subject, *finding, now);
+    udr_berth_unpin(shared, subject->glob);
+    return change;
+}
+
 static void begin(udr_subject_t *subject, bool looks);
 
 /* Nobody listens yet, or the socket has not got its mode. */
@@ -63,7 +75,7 @@ static bool is_unreachable(udr_cause_t cause)
 static void tell(const udr_subject_t *subject, const udr_finding_t *finding, apr_time_t now)
 {
     const udr_checker_t *checker = subject->checker;
-    unsigned int change = tell_verdict(subject, *finding, now);
+    unsigned int change = subject->glob ? tell_tenant(subject, finding, now) : tell_verdict(subject, *finding, now);
     if (change & UDR_CHANGE_PICK) {
         udr_shared_bump_epoch(checker->shared);
     }

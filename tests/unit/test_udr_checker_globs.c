@@ -154,6 +154,24 @@ static void check_of_the_one_before_opens_nothing(void **state)
     run_until_open(name);
 }
 
+/* Nor does it say anything of another one who has got its place. */
+static void check_of_the_one_before_says_nothing_of_the_next(void **state)
+{
+    (void)state;
+    glob->settings.check.interval = apr_time_from_sec(86400);
+    glob->settings.check.timeout = apr_time_from_sec(86400);
+    place_listen(&place, 1);
+    place_crowd_backlog(&place);
+    there_are(name);
+    run_for(5); /* a check waits for the backlog */
+    (void)glob_merge(shared, glob, "other second", udr_clock_now(), pool);
+    place_disperse(&place);
+    run_for(200);
+    assert_int_equal(checks_of("other") + checks_of("second"), 0);
+    assert_int_equal(atomic_load(&udr_shared_slot(shared, slot_of("other"))->seen_up), 0);
+    assert_int_equal(atomic_load(&udr_shared_slot(shared, slot_of("second"))->seen_up), 0);
+}
+
 static void checks_nobody_who_has_gone(void **state)
 {
     (void)state;
@@ -189,6 +207,7 @@ int main(void)
         TEST(checks_again_who_comes_back),
         TEST(checks_at_once_who_is_replaced),
         TEST(check_of_the_one_before_opens_nothing),
+        TEST(check_of_the_one_before_says_nothing_of_the_next),
         TEST(checks_nobody_who_has_gone),
         TEST(another_one_in_its_place_is_another_one),
     };
