@@ -2,8 +2,9 @@
 /* How the table stays true.
  *
  * Writers hold the mutex of the glob's slot. It is robust, and whoever dies with it leaves each berth either as it was
- * or with an odd tenancy: the next one empties such a berth, which the directory's next reading fills. is_changing
- * stays set after a death, so that the epoch is incremented after all and somebody reads the directory again.
+ * or with an odd tenancy: the next one empties such a berth, which the directory's next reading fills. `change` says
+ * after a death that somebody was at it, so that the epoch is incremented after all; and then, as whoever does so may
+ * be about a single berth, that the directory is to be read.
  *
  * Readers take no lock: a name is good when its tenancy was even and the same before and after (a seqlock). Nor do
  * requests, and yet no berth gets another name while one is under way: a request counts itself in first and then looks
@@ -109,7 +110,8 @@ bool udr_berth_begin_change(udr_shared_t *shared, const udr_glob_t *glob)
         unlock(shared, glob);
         return false;
     }
-    if (atomic_exchange(&berths->is_changing, 1)) {
+    if (atomic_fetch_or(&berths->change, UDR_BERTH_CHANGING) & UDR_BERTH_CHANGING) {
+        atomic_fetch_or(&berths->change, UDR_BERTH_UNREAD);
         repair(shared, glob);
         udr_shared_bump_epoch(shared);
     }
@@ -134,7 +136,7 @@ void udr_berth_end_change(udr_shared_t *shared, const udr_glob_t *glob, bool has
     if (has_changed) {
         udr_shared_bump_epoch(shared);
     }
-    atomic_store(&berths->is_changing, 0);
+    atomic_fetch_and(&berths->change, ~(apr_uint32_t)UDR_BERTH_CHANGING);
     unlock(shared, glob);
 }
 
@@ -215,7 +217,7 @@ bool udr_berth_tend(udr_shared_t *shared, const udr_glob_t *glob)
     }
     bool is_owner = atomic_load(&berths->generation) <= udr_shared_generation(shared);
     bool has_left_out = has_vacant && (atomic_load(&berths->told) & UDR_BERTH_TOLD_LEFT_OUT);
-    return is_owner && (has_left_out || atomic_load(&berths->is_changing));
+    return is_owner && (has_left_out || atomic_load(&berths->change));
 }
 
 void udr_berth_claim(udr_shared_t *shared, const udr_glob_t *glob)

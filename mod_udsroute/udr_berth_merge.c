@@ -207,6 +207,7 @@ void udr_berth_merge(udr_shared_t *shared, const udr_glob_t *glob, apr_uint64_t 
         arrivals->left_out = tell_once(berths, UDR_BERTH_TOLD_LEFT_OUT, place_others(&merge));
         arrivals->unusable = tell_once(berths, UDR_BERTH_TOLD_UNUSABLE, listing->unusable);
         atomic_store(&berths->merged, number);
+        atomic_fetch_and(&berths->change, ~(apr_uint32_t)UDR_BERTH_UNREAD);
     }
     udr_berth_end_change(shared, glob, merge.has_changed, now);
 }

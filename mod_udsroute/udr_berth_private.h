@@ -9,6 +9,10 @@
 /* udr_berths_t.told */
 enum { UDR_BERTH_TOLD_LEFT_OUT = 1, UDR_BERTH_TOLD_UNUSABLE = 2 };
 
+/* udr_berths_t.change: somebody is at it, or has died over it; and somebody has, and nobody has read the directory
+ * since. */
+enum { UDR_BERTH_CHANGING = 1, UDR_BERTH_UNREAD = 2 };
+
 static inline udr_berths_t *udr_berths_of(const udr_shared_t *shared, const udr_glob_t *glob)
 {
     return &udr_shared_slot(shared, glob->slot)->glob.berths;

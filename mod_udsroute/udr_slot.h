@@ -89,15 +89,15 @@ typedef struct udr_berth_t {
 
 /* Of a glob itself, which has a slot for that: likewise. */
 typedef struct udr_berths_t {
-    _Atomic apr_uint64_t begun;       /* listings of the directory so far */
-    _Atomic apr_uint64_t merged;      /* the one that the berths are as of */
-    _Atomic apr_int64_t empty_since;  /* when the last one went; 0: some are open, or none ever was */
-    _Atomic apr_uint32_t generation;  /* children of former ones change nothing */
-    _Atomic apr_uint32_t is_changing; /* somebody changes berths, or has died over it */
-    _Atomic apr_uint32_t present;     /* berths that are open */
-    _Atomic apr_uint32_t told;        /* what the log says already: udr_berth's bits */
-    _Atomic apr_uint32_t error;       /* errno of the last try to read the directory; 0: it was read */
-    udr_quota_t quota;                /* of lines about its sockets in the log */
+    _Atomic apr_uint64_t begun;      /* listings of the directory so far */
+    _Atomic apr_uint64_t merged;     /* the one that the berths are as of */
+    _Atomic apr_int64_t empty_since; /* when the last one went; 0: some are open, or none ever was */
+    _Atomic apr_uint32_t generation; /* children of former ones change nothing */
+    _Atomic apr_uint32_t change;     /* somebody changes berths, or has died over it: udr_berth's bits */
+    _Atomic apr_uint32_t present;    /* berths that are open */
+    _Atomic apr_uint32_t told;       /* what the log says already: udr_berth's bits */
+    _Atomic apr_uint32_t error;      /* errno of the last try to read the directory; 0: it was read */
+    udr_quota_t quota;               /* of lines about its sockets in the log */
 } udr_berths_t;
 
 /* The rest of a member. Where nothing else is said: any thread of any process. Times are udr_clock_now()'s. */

@@ -108,6 +108,22 @@ static void it_needs_not_be_told_by_the_mutex(void **state)
     end_child(&child);
 }
 
+/* Whoever puts it in order may be about a single berth: the directory is to be read all the same. */
+static void is_read_again_whoever_puts_it_in_order(void **state)
+{
+    static char moving[] = "berth:moving";
+    (void)state;
+    (void)merge("a b");
+    apr_uint32_t a = glob->berths[glob_find(shared, glob, "a")];
+    assert_killed(fork_child(die_in_merge, moving), moving, "a merge");
+    assert_true(udr_berth_lose(shared, glob, a, 2, now));
+    assert_int_equal(glob_find(shared, glob, "d"), -1);
+    assert_true(udr_berth_tend(shared, glob));
+    (void)merge("a d");
+    assert_true(glob_find(shared, glob, "d") >= 0);
+    assert_false(udr_berth_tend(shared, glob));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, shared_tear_down)
 
 int main(void)
@@ -116,6 +132,7 @@ int main(void)
         TEST(next_one_puts_it_in_order),
         TEST(nobody_reads_half_a_name),
         TEST(it_needs_not_be_told_by_the_mutex),
+        TEST(is_read_again_whoever_puts_it_in_order),
     };
     apr_initialize();
     int failed = cmocka_run_group_tests_name("udr_berth_deaths", tests, NULL, NULL);
