@@ -224,6 +224,7 @@ void udr_berth_claim(udr_shared_t *shared, const udr_glob_t *glob)
 {
     udr_berths_t *berths = udr_berths_of(shared, glob);
     if (udr_berth_begin_change(shared, glob)) {
+        repair(shared, glob); /* one may have died over a berth that was none meanwhile: `growth` was lowered */
         atomic_store(&berths->generation, udr_shared_generation(shared));
         for (int i = 0; !glob->needs_check && i < glob->growth; i++) {
             apr_uint32_t unchecked = UDR_BERTH_UNCHECKED;

@@ -124,15 +124,35 @@ static void is_read_again_whoever_puts_it_in_order(void **state)
     assert_false(udr_berth_tend(shared, glob));
 }
 
+static void claim_anew(int growth)
+{
+    (void)udr_shared_begin_generation(shared);
+    glob->growth = growth;
+    glob_claim(glob, shared, pool);
+}
+
+/* While `growth` is lower nobody looks after the place where somebody died. */
+static void a_place_that_comes_back_is_in_order(void **state)
+{
+    static char moving[] = "berth:moving";
+    (void)state;
+    (void)merge("a b");
+    assert_killed(fork_child(die_in_merge, moving), moving, "a merge");
+    claim_anew(GROWTH - 1);
+    assert_string_equal(merge("a b"), "+b");
+    claim_anew(GROWTH);
+    assert_string_equal(merge("a b c"), "+c");
+    assert_true(glob_find(shared, glob, "c") >= 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, shared_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(next_one_puts_it_in_order),
-        TEST(nobody_reads_half_a_name),
-        TEST(it_needs_not_be_told_by_the_mutex),
-        TEST(is_read_again_whoever_puts_it_in_order),
+        TEST(next_one_puts_it_in_order),           TEST(nobody_reads_half_a_name),
+        TEST(it_needs_not_be_told_by_the_mutex),   TEST(is_read_again_whoever_puts_it_in_order),
+        TEST(a_place_that_comes_back_is_in_order),
     };
     apr_initialize();
     int failed = cmocka_run_group_tests_name("udr_berth_deaths", tests, NULL, NULL);
