@@ -329,9 +329,9 @@ apr_status_t udr_checker_add(udr_checker_t *checker, const udr_balancer_t *balan
     return rv;
 }
 
-/* Where in a span the check of that place stands. In steps: the loop wakes up once for all checks of one, which is most
- * of what checks cost where they are many. How often it does so in a second counts, not in an interval. */
-static apr_interval_time_t phase(apr_interval_time_t span, int place, int count)
+/* In steps: the loop wakes up once for all checks of one, which is most of what checks cost where they are many. How
+ * often it does so in a second counts, not in an interval. */
+apr_interval_time_t udr_checker_phase(apr_interval_time_t span, int place, int count)
 {
     apr_int64_t steps = span / STEP_MIN;
     steps = steps < STEPS_MIN ? STEPS_MIN : steps;
@@ -345,7 +345,7 @@ static apr_time_t first_time(const udr_subject_t *subject, int place, int count,
     apr_interval_time_t interval = subject->member->settings.check.interval;
     apr_interval_time_t span = interval < FIRST_SPAN ? interval : FIRST_SPAN;
     apr_time_t checked_at = atomic_load(&subject->slot->checked_at);
-    apr_time_t first = now + phase(span, place, count);
+    apr_time_t first = now + udr_checker_phase(span, place, count);
     apr_time_t due = checked_at ? checked_at + interval : 0;
     /* A former configuration may have had a longer interval. */
     due = due < now + interval ? due : now + interval;
@@ -357,7 +357,7 @@ static void schedule(udr_subject_t *subject, int place, int count, apr_time_t no
 {
     apr_interval_time_t interval = subject->member->settings.check.interval;
     apr_time_t first = first_time(subject, place, count, now);
-    subject->next = now + phase(interval, place, count);
+    subject->next = now + udr_checker_phase(interval, place, count);
     while (subject->next <= first) {
         subject->next += interval;
     }

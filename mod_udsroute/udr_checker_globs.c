@@ -5,7 +5,14 @@
 #include "mod_udsroute/udr_checker_private.h"
 #include "mod_udsroute/udr_clock.h"
 
-/* Checked now, and then every hcinterval. */
+/* Whoever takes over the checks finds all of them at once. How many there will be nobody knows: each stands between
+ * those before, as far from its neighbours as can be (31 of 50 is about the golden ratio). */
+static apr_interval_time_t place_in(apr_interval_time_t interval, unsigned int number)
+{
+    return udr_checker_phase(interval, (int)(31 * number % 50), 50);
+}
+
+/* Checked now, and then every hcinterval, the first time within that. */
 static void take_in(udr_checker_t *checker, const udr_checked_glob_t *source, apr_uint32_t berth,
                     const udr_lodging_t *lodging, apr_time_t now)
 {
@@ -29,9 +36,10 @@ static void take_in(udr_checker_t *checker, const udr_checked_glob_t *source, ap
     }
     checker->by_slot[berth] = subject;
     APR_ARRAY_PUSH(checker->subjects, udr_subject_t *) = subject;
-    subject->next = now + member->settings.check.interval;
+    apr_interval_time_t interval = member->settings.check.interval;
+    subject->next = now + interval - place_in(interval, checker->taken_in++);
     udr_loop_set_timer(checker->loop, &subject->due, subject->next);
-    subject->next += member->settings.check.interval;
+    subject->next += interval;
     udr_checker_look(checker, member);
 }
 

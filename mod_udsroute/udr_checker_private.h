@@ -48,11 +48,15 @@ struct udr_checker_t {
     udr_subject_t **by_slot;
     apr_array_header_t *sources; /* udr_checked_glob_t */
     apr_uint64_t epoch;          /* when they were looked through */
+    unsigned int taken_in;       /* of their members, so far */
 };
 
 /* A subject of that member, in p, which ends it; it isn't scheduled yet. */
 apr_status_t udr_checker_set_up(udr_subject_t *subject, udr_checker_t *checker, const udr_balancer_t *balancer,
                                 const udr_member_t *member, apr_pool_t *p);
+
+/* Where in a span the check of that place, one of count, stands: from 0 on. */
+apr_interval_time_t udr_checker_phase(apr_interval_time_t span, int place, int count);
 
 /* It isn't checked any more. */
 void udr_checker_forget(udr_checker_t *checker, udr_slot_t *slot, apr_time_t now);

@@ -185,6 +185,24 @@ static void checks_nobody_who_has_gone(void **state)
     assert_int_equal(state_of(name), UDR_BERTH_FREE);
 }
 
+static apr_interval_time_t apart(const char *one, const char *other)
+{
+    apr_time_t a = atomic_load(&udr_shared_slot(shared, slot_of(one))->checked_at);
+    apr_time_t b = atomic_load(&udr_shared_slot(shared, slot_of(other))->checked_at);
+    return a && b ? (a > b ? a - b : b - a) : 0;
+}
+
+static void checks_each_in_its_turn(void **state)
+{
+    (void)state;
+    there_are("a b"); /* neither is there, which a check finds out at once */
+    apr_time_t end = udr_clock_now() + apr_time_from_sec(20);
+    while (apart("a", "b") < apr_time_from_msec(10)) {
+        assert_true(udr_clock_now() < end);
+        run_for(5);
+    }
+}
+
 static void another_one_in_its_place_is_another_one(void **state)
 {
     (void)state;
@@ -209,6 +227,7 @@ int main(void)
         TEST(check_of_the_one_before_opens_nothing),
         TEST(check_of_the_one_before_says_nothing_of_the_next),
         TEST(checks_nobody_who_has_gone),
+        TEST(checks_each_in_its_turn),
         TEST(another_one_in_its_place_is_another_one),
     };
     apr_initialize();
