@@ -33,7 +33,8 @@ typedef struct udr_view_health_t {
 
 typedef struct udr_view_member_t {
     const udr_member_t *member;
-    const char *identity; /* 32 hexadecimal digits: the slot's, which no other member of any virtual host has */
+    const char *identity; /* 32 hexadecimal digits: the slot's, which no other member of any virtual host has; of one
+                             from a directory with the number of its tenancy behind them */
     const char *name;     /* the target as written */
     const char *unique;   /* the same; where another one of the balancer has it, too, with the identity behind it */
     const char *socket;
