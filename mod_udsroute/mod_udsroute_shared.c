@@ -131,11 +131,7 @@ static apr_status_t claim_berth(const udr_glob_t *glob, int index, const char *s
     const udr_target_t *target = glob->target;
     udr_shared_identify(identity, scope, target->address->text,
                         apr_psprintf(ptemp, "berth %d of %s", index, target->scheme->name), target->path);
-    apr_status_t rv = udr_shared_claim(share.shared, identity, &glob->berths[index], NULL);
-    if (rv == APR_SUCCESS) {
-        configure(glob->berths[index], &glob->settings);
-    }
-    return rv;
+    return udr_shared_claim(share.shared, identity, &glob->berths[index], NULL);
 }
 
 /* Its own slot, and one for each of its members, whichever they are. */
@@ -151,6 +147,10 @@ static apr_status_t claim_glob(udr_glob_t *glob, const char *scope, apr_pool_t *
     }
     if (rv == APR_SUCCESS) {
         udr_berth_claim(share.shared, glob);
+    }
+    /* From then on no child of a former generation moves anybody in, with what its own configuration says. */
+    for (int i = 0; rv == APR_SUCCESS && i < glob->growth; i++) {
+        configure(glob->berths[i], &glob->settings);
     }
     return rv;
 }
