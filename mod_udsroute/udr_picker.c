@@ -178,6 +178,12 @@ static udr_slot_t *slot_of(const udr_pick_t *pick)
     return udr_shared_slot(pick->picker->shared, pick->member->slot);
 }
 
+/* In its berth, if it is of a glob. */
+static bool is_there(const udr_picker_t *picker, const udr_member_t *member)
+{
+    return !member->tenant || udr_berth_is_held(picker->shared, member->slot, member->tenant->tenancy);
+}
+
 static udr_picked_t enter(udr_pick_t *pick)
 {
     apr_status_t rv = udr_queue_enter(pick->picker->queue, pick->member->slot, &pick->waiter);
@@ -236,13 +242,6 @@ bool udr_pick_is_awake(udr_pick_t *pick)
     return is_awake;
 }
 
-/* Counted in at the member, and still there: see udr_berth.c. */
-static bool is_there(const udr_pick_t *pick)
-{
-    const udr_tenant_t *tenant = pick->member->tenant;
-    return !tenant || udr_berth_is_held(pick->picker->shared, pick->member->slot, tenant->tenancy);
-}
-
 /* With the mutex: the chosen one is the present one. False: somebody else has moved into its berth just now; it was not
  * asked. */
 static bool take(udr_pick_t *pick, int chosen, udr_picked_t *picked)
@@ -253,8 +252,8 @@ static bool take(udr_pick_t *pick, int chosen, udr_picked_t *picked)
     pick->index = chosen;
     pick->member = udr_picker_member(picker, chosen);
     udr_tenant_hold(pick->member);
-    *picked = enter(pick); /* with the mutex: the next one sees it */
-    if (!is_there(pick)) {
+    *picked = enter(pick);                 /* with the mutex: the next one sees it */
+    if (!is_there(picker, pick->member)) { /* after it was counted in: see udr_berth.c */
         udr_pick_leave(pick);
         udr_tenant_release(pick->member);
         pick->member = former; /* which the exchange still has: there may be no other */
@@ -270,12 +269,21 @@ static bool take(udr_pick_t *pick, int chosen, udr_picked_t *picked)
     return true;
 }
 
+/* Another one may be in its berth: the request has left it, perhaps long ago. */
+static void count_retry(const udr_picker_t *picker, const udr_member_t *former)
+{
+    if (former && is_there(picker, former)) {
+        atomic_fetch_add_explicit(&udr_shared_slot(picker->shared, former->slot)->retried, 1, memory_order_relaxed);
+    }
+}
+
 udr_picked_t udr_pick_next(udr_pick_t *pick, apr_time_t now, apr_time_t *until)
 {
     udr_picker_t *picker = pick->picker;
     udr_picked_t picked = UDR_PICKED_NOBODY;
-    udr_slot_t *former = pick->member ? slot_of(pick) : NULL;
+    const udr_member_t *former = pick->member;
     int chosen;
+    udr_tenant_hold(former); /* take() lets go of it */
     udr_pick_leave(pick);
     if (picker->globs.look) {
         picker->globs.look(picker->balancer, now);
@@ -289,9 +297,10 @@ udr_picked_t udr_pick_next(udr_pick_t *pick, apr_time_t now, apr_time_t *until)
         list(pick);
     }
     apr_thread_mutex_unlock(picker->mutex);
-    if (chosen >= 0 && former) {
-        atomic_fetch_add_explicit(&former->retried, 1, memory_order_relaxed);
+    if (chosen >= 0) {
+        count_retry(picker, former);
     }
+    udr_tenant_release(former);
     return chosen == UDR_CHOSEN_LATER ? UDR_PICKED_LATER : picked;
 }
 

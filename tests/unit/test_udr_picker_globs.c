@@ -246,6 +246,10 @@ static void another_one_in_its_place_is_another_one(void **state)
     assert_int_equal(next(pick), UDR_PICKED_MEMBER);
     assert_string_equal(name_of(pick), "b");
     is_served(pick);
+    /* Nor has the other one failed, or sent it on. */
+    const udr_slot_t *slot = udr_shared_slot(shared, glob()->berths[0]);
+    assert_int_equal(atomic_load(&slot->failed), 0);
+    assert_int_equal(atomic_load(&slot->retried), 0);
 }
 
 /* --- waiting --- */
