@@ -94,13 +94,9 @@ static const struct {
     const char *name;
     const char *words;
 } senders[] = {
-    {"SetHandler", "proxy:"},
-    {"AddHandler", "proxy:"},
-    {"UDSSet", "spill="},
+    {"SetHandler", "proxy:"},    {"AddHandler", "proxy:"}, {"UDSSet", "spill="},
     {"UDSRoute", "spill="}, /* of a balancer */
-    {"UDSRouteMatch", "spill="},
-    {"ProxyRequests", "On"},
-    {"ProxyExpressEnable", "On"},
+    {"UDSRouteMatch", "spill="}, {"ProxyRequests", "On"},  {"ProxyExpressEnable", "On"},
 };
 
 static bool sends_to_proxy(const ap_directive_t *line)
