@@ -89,14 +89,15 @@ static bool has_proxy_flag(const char *args)
     return false;
 }
 
-/* Those that do if they say so. */
+/* Those that do if they say so; a route to a balancer may say `spill` for that. */
 static const struct {
     const char *name;
     const char *words;
 } senders[] = {
-    {"SetHandler", "proxy:"},    {"AddHandler", "proxy:"}, {"UDSSet", "spill="},
-    {"UDSRoute", "spill="}, /* of a balancer */
-    {"UDSRouteMatch", "spill="}, {"ProxyRequests", "On"},  {"ProxyExpressEnable", "On"},
+    {.name = "SetHandler", .words = "proxy:"},     {.name = "AddHandler", .words = "proxy:"},
+    {.name = "UDSSet", .words = "spill="},         {.name = "UDSRoute", .words = "spill="},
+    {.name = "UDSRouteMatch", .words = "spill="},  {.name = "ProxyRequests", .words = "On"},
+    {.name = "ProxyExpressEnable", .words = "On"},
 };
 
 static bool sends_to_proxy(const ap_directive_t *line)
@@ -128,25 +129,41 @@ static bool has_proxy(const ap_directive_t *lines, bool with_hosts)
     return false;
 }
 
-static void warn_of_idle(const doubt_t *doubt, const ap_directive_t *line)
+/* The one of ours that a line of mod_proxy's should be; NULL: none. */
+static const char *find_counterpart(const ap_directive_t *line)
 {
     for (apr_size_t i = 0; i < sizeof counterparts / sizeof *counterparts; i++) {
         if (strcasecmp(line->directive, counterparts[i].theirs) == 0 &&
             !(counterparts[i].idle && strcasecmp(line->args, counterparts[i].idle) == 0)) {
-            udr_source_t source = {.directive = line->directive, .file = line->filename, .line = line->line_num};
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, doubt->s,
-                         UDRNO(0077) "%s: does nothing for what goes by UDSRoute, and nothing here goes by mod_proxy: "
-                                     "write %s %s",
-                         udr_source_print(&source, doubt->p), counterparts[i].ours, line->args);
+            return counterparts[i].ours;
         }
     }
+    return NULL;
+}
+
+/* Whether there is any such line. Most servers have none, and need not look for what mod_proxy serves. */
+static bool has_counterpart(const ap_directive_t *lines)
+{
+    for (const ap_directive_t *line = lines; line; line = line->next) {
+        if (!is_host(line) && (find_counterpart(line) || has_counterpart(line->first_child))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void warn_of_all_idle(const doubt_t *doubt, const ap_directive_t *lines)
 {
     for (const ap_directive_t *line = lines; line; line = line->next) {
+        const char *ours = find_counterpart(line);
+        if (ours) {
+            udr_source_t source = {.directive = line->directive, .file = line->filename, .line = line->line_num};
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, doubt->s,
+                         UDRNO(0077) "%s: does nothing for what goes by UDSRoute, and nothing here goes by mod_proxy: "
+                                     "write %s %s",
+                         udr_source_print(&source, doubt->p), ours, line->args);
+        }
         if (!is_host(line)) {
-            warn_of_idle(doubt, line);
             warn_of_all_idle(doubt, line->first_child);
         }
     }
@@ -225,7 +242,7 @@ static const ap_directive_t *find_lines(const doubt_t *doubt)
         return ap_conftree;
     }
     for (const ap_directive_t *line = ap_conftree; line; line = line->next) {
-        if (is_host(line) && line->line_num == (int)doubt->s->defn_line_number &&
+        if (line->line_num == (int)doubt->s->defn_line_number && is_host(line) &&
             strcmp(line->filename, doubt->s->defn_name) == 0) {
             return line->first_child;
         }
@@ -242,7 +259,7 @@ void udr_config_warn_of_doubts(const server_rec *s, const server_rec *main_serve
         return;
     }
     warn_of_proxy_pass(&doubt, lines);
-    if (!has_proxy(lines, false) && !has_proxy(ap_conftree, s == main_server)) {
+    if (has_counterpart(lines) && !has_proxy(lines, false) && !has_proxy(ap_conftree, s == main_server)) {
         warn_of_all_idle(&doubt, lines);
     }
 }
