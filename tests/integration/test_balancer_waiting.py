@@ -41,11 +41,13 @@ class Gauge:
 
 
 class Keep(threading.Thread):
-    """Makes a file as new as it was at first, however slow the machine, until the block ends."""
+    """Makes a file as new as it was at first, however slow the machine, until the block ends; or of so many seconds
+    ahead."""
 
-    def __init__(self, path):
+    def __init__(self, path, ahead=0):
         super().__init__(daemon=True)
         self._path = path
+        self._ahead = ahead
         self._end = threading.Event()
 
     def __enter__(self):
@@ -58,7 +60,7 @@ class Keep(threading.Thread):
 
     def run(self):
         while not self._end.wait(0.05):
-            os.utime(self._path)
+            os.utime(self._path, ns=(0, time.time_ns() + self._ahead * 10**9))
 
 
 def bind_closed(path):
@@ -105,23 +107,27 @@ def test_socket_that_is_not_open_to_us_yet(sandbox):
 
 
 def test_old_socket_that_is_not_open_to_us(sandbox):
-    """That is the operator's to mend, and nothing to wait for."""
-    path = sandbox.socket("app")
-    httpd = sandbox.httpd(f"UDSRoute / unix:{path}|http://localhost/ hold=1h", udsroute_log_level="info")
+    """That is the operator's to mend, and nothing to wait for, though it has worked before."""
+    path = sandbox.scripted("app").address
+    config = f"UDSRoute / unix:{path}|http://localhost/ hold=1h enablereuse=Off"
+    httpd = sandbox.httpd(config, udsroute_log_level="info")
+    assert fetch(httpd.port, "/").status == 200
     with bind_closed(path):
         os.utime(path, (1, 1))
         assert fetch(httpd.port, "/x").status == 503
     httpd.log.expect("UDR0004.*may not be written by user")
 
 
-def test_socket_whose_time_is_none_in_microseconds(sandbox):
-    """Its owner may set any; multiplied without a look, this one comes round to now."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+def test_closed_socket_whose_time_is_none_in_microseconds(sandbox):
+    """Its owner may set any. Multiplied without a look, this one comes round to now."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:  # most file systems on disks have no such times
         os.chmod(directory, 0o755)
         path = f"{directory}/app"
-        httpd = sandbox.httpd(f"UDSRoute / unix:{path}|http://localhost/ hold=1h", udsroute_log_level="info")
-        with bind_closed(path):
-            os.utime(path, ns=(0, (int(time.time()) + 2**58) * 10**9))
+        config = f"UDSRoute / unix:{path}|http://localhost/ hold=1h enablereuse=Off"
+        httpd = sandbox.httpd(config, udsroute_log_level="info")
+        sandbox.scripted(path)
+        assert fetch(httpd.port, "/").status == 200
+        with bind_closed(path), Keep(path, ahead=2**58):
             assert fetch(httpd.port, "/x").status == 503
     httpd.log.expect("UDR0004.*may not be written by user")
 
