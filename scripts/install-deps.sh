@@ -121,17 +121,18 @@ if [ ${#missing[@]} = 0 ] && [ $names_wanted = no ]; then exit 0; fi
 
 if [ "$(id -u)" != 0 ]; then
   wanted=("${missing[@]}")
-  command -v sudo >/dev/null || refuse "packages are missing, and only root may install them"
+  if [ $names_wanted = yes ]; then wanted+=("a line in /etc/hosts: 127.0.0.1 localhost"); fi
+  command -v sudo >/dev/null || refuse "something is missing, and only root may install it"
   # Without a terminal nobody can be asked for a password.
   ask=()
   if [ ! -t 0 ]; then ask=(-n); fi
-  sudo "${ask[@]}" true || refuse "packages are missing, and sudo does not let you install them"
+  sudo "${ask[@]}" true || refuse "something is missing, and sudo does not let you install it"
   exec sudo "${ask[@]}" -- "$0" "${groups[@]}"
 fi
 
 if [ $names_wanted = yes ]; then
   echo "adding localhost to /etc/hosts"
-  echo "127.0.0.1 localhost" >>/etc/hosts
+  printf '\n127.0.0.1 localhost\n' >>/etc/hosts
 fi
 if [ ${#missing[@]} = 0 ]; then exit 0; fi
 echo "installing: ${missing[*]}"
