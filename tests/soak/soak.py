@@ -105,7 +105,8 @@ def settle(world):
     if not soak_resources.wait_until_quiet(httpd, THREADS if has_threads(world) else 0, QUIET_AFTER):
         counts = soak_resources.status(httpd.port)
         shown = {name: value for name, value in counts.items() if re.match("Busy|Idle|Conns|Scoreboard|Stopping", name)}
-        world.fail("mod_status", f"not back: {shown}")
+        held = soak_resources.look(httpd)
+        world.fail("mod_status", f"not back: {shown}; {held.children}, {held.threads}, {held.descriptors}")
     time.sleep(4)  # the members' ttl, and the loop's look at it
     return soak_resources.look(httpd)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What httpd's children hold, as the kernel and mod_status show it: the same before the load and after it."""
 import collections
+import contextlib
 import dataclasses
 import os
 import socket
@@ -10,6 +11,7 @@ import urllib.request
 import udr_processes
 
 PIPES_KEPT = 4
+AT_ONCE = 16  # clients that come together
 
 
 def status(port):
@@ -63,7 +65,7 @@ def look(httpd):
 
 def is_quiet(httpd, threads_per_child):
     """Whether nothing is left under way; this question itself keeps one worker busy and one connection open (or
-    closing: let_it_count()'s).
+    closing: let_them_count()'s).
 
     threads_per_child: 0 under prefork, where idle children come and go."""
     counts = status(httpd.port)
@@ -73,13 +75,36 @@ def is_quiet(httpd, threads_per_child):
             and all(int(counts.get(name, 0)) == 0 for name in names) and int(counts.get("ConnsTotal", 1)) <= 1)
 
 
-def let_it_count(port):
-    """The event MPM writes down how many connections a child has only when something in its queues is due: here, a
-    kept connection at the end of KeepAliveTimeout. Idle children take connections in turns."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
-        client.sendall(b"GET /server-status?auto HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        while client.recv(65536):
-            pass
+def let_them_count(httpd, patience=60):
+    """The event MPM writes down how many connections a child has only when something in its queues was to be due: here,
+    a kept connection at the end of KeepAliveTimeout, also if it has gone before. Each child has to get one. Of idle
+    children each takes a connection in turn, or one takes all; many at once keep that one so busy that the others come
+    in. The access log says who has."""
+    log = httpd.root / "logs/access.log"
+    begin = log.stat().st_size
+    deadline = time.monotonic() + patience
+    last = None
+    while not set(server_children(httpd)) <= asked_for_status(log, begin) and time.monotonic() < deadline:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(("127.0.0.1", httpd.port), timeout=60))
+                       for _ in range(AT_ONCE)]
+            for client in clients:
+                client.sendall(b"GET /server-status?auto HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            for client in clients:
+                client.recv(65536)
+            last = clients[-1].dup()
+    # Kept for as long as any, and nobody else is there by then.
+    while last and last.recv(65536):
+        pass
+    if last:
+        last.close()
+
+
+def asked_for_status(log, begin):
+    """The children that have answered such a request since the log had that size."""
+    with open(log, "rb") as lines:
+        lines.seek(begin)
+        return {int(line.split()[2]) for line in lines if b"GET /server-status" in line and line.endswith(b"\n")}
 
 
 def wait_until_quiet(httpd, threads_per_child, timeout):
@@ -88,8 +113,10 @@ def wait_until_quiet(httpd, threads_per_child, timeout):
     while not is_quiet(httpd, threads_per_child):
         if time.monotonic() > deadline:
             return False
-        for _ in server_children(httpd):
-            let_it_count(httpd.port)
+        if "ConnsTotal" in status(httpd.port):
+            let_them_count(httpd)
+        else:
+            time.sleep(0.2)
     return True
 
 
