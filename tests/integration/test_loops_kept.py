@@ -130,8 +130,9 @@ def test_a_first_answer_that_the_client_does_not_read(sandbox, backend, tls):
         wait_until_threads_are_free(httpd)
         assert len(client.read_response().body) == SIZE
         assert client.fetch("/app/second").text == "/app/second"
-        assert [line for line in httpd.access_lines(2) if "/app/" in line] == [
-            f"/app/large 200 {SIZE} +", "/app/second 200 11 +"]
+        routed = lambda: [line for line in httpd.logged_lines() if "/app/" in line]
+        wait_until(lambda: len(routed()) == 2, "both to be logged")
+        assert routed() == [f"/app/large 200 {SIZE} +", "/app/second 200 11 +"]
 
 
 def test_requests_that_come_together(sandbox, backend):
