@@ -120,6 +120,10 @@ def test_whatever_the_first_answer(sandbox, backend, first):
             assert client.fetch("/app/second").text == "/app/second"
 
 
+def routed_lines(httpd):
+    return [line for line in httpd.logged_lines() if "/app/" in line]
+
+
 @TLS
 def test_a_first_answer_that_the_client_does_not_read(sandbox, backend, tls):
     """The loop writes the rest of it, and waits for the next request."""
@@ -130,9 +134,8 @@ def test_a_first_answer_that_the_client_does_not_read(sandbox, backend, tls):
         wait_until_threads_are_free(httpd)
         assert len(client.read_response().body) == SIZE
         assert client.fetch("/app/second").text == "/app/second"
-        routed = lambda: [line for line in httpd.logged_lines() if "/app/" in line]
-        wait_until(lambda: len(routed()) == 2, "both to be logged")
-        assert routed() == [f"/app/large 200 {SIZE} +", "/app/second 200 11 +"]
+        wait_until(lambda: len(routed_lines(httpd)) == 2, "both to be logged")
+        assert routed_lines(httpd) == [f"/app/large 200 {SIZE} +", "/app/second 200 11 +"]
 
 
 def test_requests_that_come_together(sandbox, backend):
@@ -178,7 +181,8 @@ def test_logged_as_without_loops(sandbox, backend):
             for path in ("/app/x", "/app/absent", "/app/x"):
                 assert client.fetch(path).complete
             assert client.fetch("/app/x", fields=[("Connection", "close")]).complete
-        lines.append([line for line in httpd.access_lines(4) if "server-status" not in line])
+        wait_until(lambda: len(routed_lines(httpd)) == 4, "all to be logged")
+        lines.append(routed_lines(httpd))
     assert lines[0] == lines[1]
 
 
