@@ -7,7 +7,7 @@ import time
 import pytest
 
 from udr_client import chunk
-from udr_loops import Pair, adopted, comparable, connect, loop_httpd, route, wait_until_threads_are_free
+from udr_loops import OTHERS, Pair, adopted, comparable, connect, loop_httpd, route, wait_until_threads_are_free
 
 TLS = pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 
@@ -15,17 +15,8 @@ CGI = """#!/bin/sh
 printf 'Content-Type: text/plain\\r\\n\\r\\nscript %s' "$QUERY_STRING"
 """
 
-CONFIG = """
-ScriptSock cgisock
-ScriptAlias /cgi/ "@ROOT@/cgi/"
-<Directory "@ROOT@/cgi">
-    Require all granted
-</Directory>
-ErrorDocument 404 /errors.txt
+CONFIG = OTHERS + """
 ErrorDocument 403 "not for you
-<Location /forbidden>
-    Require all denied
-</Location>
 """
 
 

@@ -18,7 +18,7 @@ import udr_wire
 from udr_client import Client
 from udr_conversations import Conversation, Script, number_of, short
 from udr_environment import campaign, is_campaign
-from udr_loops import loop_httpd, route
+from udr_loops import OTHERS, loop_httpd, route
 
 COUNT = campaign(20, 300)
 
@@ -33,17 +33,6 @@ FORMAT = (
 FIELDS = FORMAT.split("|")
 BYTES, IN, OUT, HOW, LINE = (FIELDS.index(name) for name in ("%B", "%I", "%O", "%X", "%r"))
 
-COMMON = """
-ScriptSock cgisock
-ScriptAlias /cgi/ "@ROOT@/cgi/"
-<Directory "@ROOT@/cgi">
-    Require all granted
-</Directory>
-ErrorDocument 404 /errors.txt
-<Location /forbidden>
-    Require all denied
-</Location>
-"""
 HOSTS = """
 <VirtualHost *:@PORT@>
     ServerName localhost
@@ -113,7 +102,7 @@ class Stand:
         self.tls = tls
         self.backend = sandbox.scripted(f"app{loops}", Script(answers), tolerant=False)
         self.httpd = loop_httpd(
-            sandbox, COMMON + config + route(self.backend, parameters="hold=0 retry=0"), loops=loops, tls=tls,
+            sandbox, OTHERS + config + route(self.backend, parameters="hold=0 retry=0"), loops=loops, tls=tls,
             modules=("cgid", "alias", "logio", *modules), access_log=FORMAT, udsroute_log_level="info",
         )  # fmt: skip
         self.httpd.log.allow(r":(error|warn|info)\]")

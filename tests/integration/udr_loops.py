@@ -33,6 +33,18 @@ UDSRoute /adopt unix:{nimble}|http://localhost/adopt
 </Location>
 """
 
+# What else answers beside routes: scripts in cgi/, an error page that is a file, and what is refused.
+OTHERS = """
+ScriptSock cgisock
+ScriptAlias /cgi/ "@ROOT@/cgi/"
+<Directory "@ROOT@/cgi">
+    Require all granted
+</Directory>
+ErrorDocument 404 /errors.txt
+<Location /forbidden>
+    Require all denied
+</Location>
+"""
 
 _numbers = itertools.count(1)
 

@@ -136,15 +136,21 @@ static void checks_at_once_who_is_replaced(void **state)
     }
 }
 
+/* For the backlog. */
+static void there_is_one_whose_check_waits(void)
+{
+    place_listen(&place, 1);
+    place_crowd_backlog(&place);
+    there_are(name);
+    run_for(5);
+}
+
 /* Begun before it came back, for whoever was there then. */
 static void check_of_the_one_before_opens_nothing(void **state)
 {
     (void)state;
     glob->settings.check.interval = apr_time_from_sec(86400);
-    place_listen(&place, 1);
-    place_crowd_backlog(&place);
-    there_are(name);
-    run_for(5); /* a check waits for the backlog */
+    there_is_one_whose_check_waits();
     (void)glob_merge(shared, glob, "", udr_clock_now(), pool);
     (void)glob_merge(shared, glob, name, udr_clock_now(), pool);
     place_disperse(&place);
@@ -160,10 +166,7 @@ static void check_of_the_one_before_says_nothing_of_the_next(void **state)
     (void)state;
     glob->settings.check.interval = apr_time_from_sec(86400);
     glob->settings.check.timeout = apr_time_from_sec(86400);
-    place_listen(&place, 1);
-    place_crowd_backlog(&place);
-    there_are(name);
-    run_for(5); /* a check waits for the backlog */
+    there_is_one_whose_check_waits();
     (void)glob_merge(shared, glob, "other second", udr_clock_now(), pool);
     place_disperse(&place);
     run_for(200);
